@@ -1,0 +1,1 @@
+//! Black-box tests of the program, run as its users run it.

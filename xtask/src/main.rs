@@ -1,0 +1,2 @@
+//! The workshop: every chore of the project as one command.
+fn main() {}
