@@ -1,0 +1,182 @@
+//! Every stable code, each with the sentence that documents it.
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal;)+) => {
+        $($(#[doc = $doc])+ pub const $name: &str = $code;)+
+
+        /// Every code with its sentence, in the order of this file.
+        pub const ALL: &[(&str, &str)] = &[$(($code, concat!($($doc),+).trim_ascii())),+];
+    };
+}
+
+codes! {
+    // The text of a file.
+
+    /// A file starts with a byte order mark, which is skipped.
+    BOM = "bom";
+    /// A file holds bytes that are not UTF-8; they are read as U+FFFD.
+    INVALID_UTF8 = "invalid-utf8";
+    /// A line is longer than the format allows.
+    LINE_TOO_LONG = "line-too-long";
+    /// A file is too large to be a configuration.
+    FILE_TOO_LARGE = "file-too-large";
+    /// A file cannot be read.
+    UNREADABLE_FILE = "unreadable-file";
+
+    // Lines of the classic format.
+
+    /// A key stands alone on its line, without a value.
+    MISSING_VALUE = "missing-value";
+    /// A key is followed by blanks only, or by variables that are all empty.
+    EMPTY_VALUE = "empty-value";
+    /// A property stands before the first section header.
+    KEY_BEFORE_SECTION = "key-before-section";
+    /// A section header has no closing bracket.
+    BAD_HEADER = "bad-header";
+    /// Text behind the closing bracket of a header is ignored.
+    TEXT_AFTER_HEADER = "text-after-header";
+    /// A header stands behind blanks, which makes it a property instead.
+    INDENTED_HEADER = "indented-header";
+    /// The brackets of a header hold blanks around the name, which makes the name unknown.
+    BLANK_IN_HEADER = "blank-in-header";
+    /// A section's name is not one of the known ones; the section is ignored.
+    UNKNOWN_SECTION = "unknown-section";
+    /// A section has no properties.
+    EMPTY_SECTION = "empty-section";
+    /// A line is indented less or more than the first property of its file.
+    BAD_INDENTATION = "bad-indentation";
+    /// A line is indented with tabs where the file uses blanks, or the reverse.
+    MIXED_INDENTATION = "mixed-indentation";
+    /// A key is separated from its value by a tab.
+    TAB_SEPARATOR = "tab-separator";
+    /// A `#` behind a value does not start a comment; it is part of the value.
+    TRAILING_COMMENT = "trailing-comment";
+    /// A key ends with a colon or an equals sign, as in other formats.
+    KEY_PUNCTUATION = "key-punctuation";
+    /// A line that starts with `@` is no command that is known.
+    UNKNOWN_COMMAND = "unknown-command";
+
+    // Includes.
+
+    /// An `@INCLUDE` that is indented is read as a property.
+    INDENTED_INCLUDE = "indented-include";
+    /// An included file does not exist.
+    MISSING_INCLUDE = "missing-include";
+    /// An include pattern matches no file.
+    INCLUDE_NO_MATCH = "include-no-match";
+    /// An include names a directory, which reads as nothing.
+    INCLUDE_DIRECTORY = "include-directory";
+    /// A file is included a second time; the second time has no effect.
+    INCLUDE_REPEATED = "include-repeated";
+    /// A file includes itself, directly or through others.
+    INCLUDE_CYCLE = "include-cycle";
+    /// More files are included than the limit allows.
+    TOO_MANY_FILES = "too-many-files";
+    /// The included files together are larger than the limit allows.
+    TOO_MUCH_TEXT = "too-much-text";
+
+    // Variables.
+
+    /// A variable is used but not set; nothing takes its place.
+    UNDEFINED_VARIABLE = "undefined-variable";
+    /// A `${` has no closing brace, so the text stays as it is.
+    UNCLOSED_VARIABLE = "unclosed-variable";
+    /// An `@SET` line does not have the form `@SET name=value`.
+    BAD_SET = "bad-set";
+    /// The name in an `@SET` line has blanks around it, so that `${name}` does not find it.
+    BLANK_IN_SET = "blank-in-set";
+    /// The file behind a variable cannot be read.
+    VARIABLE_FILE = "variable-file";
+
+    // Sections and plugins.
+
+    /// A section that starts a plugin has no `Name`.
+    MISSING_NAME = "missing-name";
+    /// No plugin has this name.
+    UNKNOWN_PLUGIN = "unknown-plugin";
+    /// Fluent Bit has this plugin, Ikada does not.
+    UNSUPPORTED_PLUGIN = "unsupported-plugin";
+    /// Fluent Bit has this kind of section, Ikada does not.
+    UNSUPPORTED_SECTION = "unsupported-section";
+    /// Two instances carry the same alias.
+    DUPLICATE_ALIAS = "duplicate-alias";
+    /// A filter or output has neither `Match` nor `Match_Regex`.
+    MISSING_MATCH = "missing-match";
+    /// An output matches no tag that an input can give.
+    UNREACHABLE_OUTPUT = "unreachable-output";
+    /// No output matches the tag of an input.
+    UNMATCHED_INPUT = "unmatched-input";
+    /// The configuration has no input.
+    NO_INPUT = "no-input";
+    /// The configuration has no output.
+    NO_OUTPUT = "no-output";
+
+    // Options.
+
+    /// No option of the plugin has this name.
+    UNKNOWN_OPTION = "unknown-option";
+    /// Fluent Bit has this option, Ikada does not.
+    UNSUPPORTED_OPTION = "unsupported-option";
+    /// A `[SERVICE]` key is not one of the known ones; it is ignored.
+    UNKNOWN_SERVICE_KEY = "unknown-service-key";
+    /// An option that the plugin needs is not given.
+    MISSING_OPTION = "missing-option";
+    /// A value is not of the option's type.
+    BAD_VALUE = "bad-value";
+    /// A value is accepted but means something else than it seems to, or was changed to fit.
+    ADJUSTED_VALUE = "adjusted-value";
+    /// An option that takes one value is given more than once; the last one wins.
+    REPEATED_OPTION = "repeated-option";
+    /// An option is accepted for compatibility and changes nothing.
+    NO_EFFECT = "no-effect";
+    /// Options contradict each other.
+    CONFLICTING_OPTIONS = "conflicting-options";
+    /// A value works, but not for long.
+    DEPRECATED = "deprecated";
+
+    // What options refer to.
+
+    /// No parser has this name.
+    UNKNOWN_PARSER = "unknown-parser";
+    /// Two parsers have the same name.
+    DUPLICATE_PARSER = "duplicate-parser";
+    /// A regular expression cannot be compiled.
+    BAD_REGEX = "bad-regex";
+    /// A time format cannot be understood.
+    BAD_TIME_FORMAT = "bad-time-format";
+    /// A record accessor cannot be understood.
+    BAD_ACCESSOR = "bad-accessor";
+    /// A template for a name or key cannot be understood.
+    BAD_TEMPLATE = "bad-template";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::ALL;
+
+    #[test]
+    fn codes_are_unique() {
+        let unique: HashSet<_> = ALL.iter().map(|(code, _)| code).collect();
+        assert_eq!(unique.len(), ALL.len());
+    }
+
+    #[test]
+    fn codes_are_kebab_case() {
+        for (code, _) in ALL {
+            let words_are_plain = code.split('-').all(|word| {
+                !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            });
+            assert!(words_are_plain, "{code}");
+        }
+    }
+
+    #[test]
+    fn every_code_has_a_sentence() {
+        for (code, sentence) in ALL {
+            assert!(sentence.ends_with('.') && sentence.len() > 15, "{code}: {sentence}");
+            assert!(sentence.starts_with(|c: char| c.is_uppercase()), "{code}: {sentence}");
+        }
+    }
+}
