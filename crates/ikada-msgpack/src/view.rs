@@ -197,6 +197,20 @@ pub struct MapView<'a> {
 }
 
 impl<'a> MapView<'a> {
+    /// The map in bytes that are known to be exactly one whole map; an empty one for anything else.
+    ///
+    /// Unlike [`View::parse`] it does not walk the pairs to find their end.
+    #[must_use]
+    #[inline]
+    pub fn known(bytes: &'a [u8]) -> Self {
+        match (bytes.first(), header(bytes)) {
+            (Some(byte), Ok(head)) if is_map(*byte) => {
+                Self { body: &bytes[head.len..], pairs: (head.children / 2) as usize }
+            }
+            _ => Self { body: &[], pairs: 0 },
+        }
+    }
+
     /// Number of pairs, duplicates counted.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,0 +1,153 @@
+//! A record under edit: its top-level fields, split once, changed by a chain of filters, written once.
+
+use ikada_msgpack::{MapView, View, str_bytes, write};
+use smallvec::SmallVec;
+
+/// Encoded bytes of a key or a value: borrowed from the chunk or the filter, or made on the way.
+#[derive(Debug, Clone)]
+pub enum Piece<'a> {
+    /// Bytes that live elsewhere.
+    Ref(&'a [u8]),
+    /// Bytes made for this record.
+    Own(Box<[u8]>),
+}
+
+impl Piece<'_> {
+    /// The encoded bytes.
+    #[must_use]
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Ref(bytes) => bytes,
+            Self::Own(bytes) => bytes,
+        }
+    }
+}
+
+/// One top-level key with its value.
+#[derive(Debug, Clone)]
+pub struct Field<'a> {
+    /// The encoded key.
+    pub key: Piece<'a>,
+    /// The encoded value.
+    pub value: Piece<'a>,
+}
+
+impl Field<'_> {
+    /// The key's text, `None` if the key is no string.
+    #[must_use]
+    pub fn name(&self) -> Option<&[u8]> {
+        str_bytes(self.key.bytes())
+    }
+}
+
+/// The top-level fields of a record, in order, duplicates and all.
+#[derive(Debug, Clone, Default)]
+pub struct Fields<'a> {
+    list: SmallVec<[Field<'a>; 16]>,
+    changed: bool,
+}
+
+impl<'a> Fields<'a> {
+    /// Splits a record.
+    #[must_use]
+    pub fn split(record: MapView<'a>) -> Self {
+        let list = record
+            .raw()
+            .map(|(key, value)| Field { key: Piece::Ref(key), value: Piece::Ref(value) })
+            .collect();
+        Self { list, changed: false }
+    }
+
+    /// Splits another record into the room this one used.
+    pub fn refill(&mut self, record: MapView<'a>) {
+        self.list.clear();
+        self.changed = false;
+        self.list.extend(
+            record.raw().map(|(key, value)| Field { key: Piece::Ref(key), value: Piece::Ref(value) }),
+        );
+    }
+
+    /// The fields in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Field<'a>] {
+        &self.list
+    }
+
+    /// Number of fields.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Whether anything differs from the record that was split.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// The value under a string key; of several, the last.
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<View<'_>> {
+        let field = self.list.iter().rev().find(|field| field.name() == Some(name))?;
+        View::parse(field.value.bytes()).ok().map(|(view, _)| view)
+    }
+
+    /// Adds a field at the end.
+    pub fn push(&mut self, key: Piece<'a>, value: Piece<'a>) {
+        self.changed = true;
+        self.list.push(Field { key, value });
+    }
+
+    /// Keeps the fields for which `keep` is true.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Field<'a>) -> bool) {
+        let before = self.list.len();
+        self.list.retain(|field| keep(field));
+        self.changed |= self.list.len() != before;
+    }
+
+    /// The fields, free to be changed in any way.
+    pub fn edit(&mut self) -> &mut SmallVec<[Field<'a>; 16]> {
+        self.changed = true;
+        &mut self.list
+    }
+
+    /// Writes the fields as one map.
+    pub fn write(&self, buf: &mut Vec<u8>) {
+        write::map_header(buf, self.list.len());
+        for field in &self.list {
+            buf.extend_from_slice(field.key.bytes());
+            buf.extend_from_slice(field.value.bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record_at;
+
+    #[test]
+    fn an_untouched_record_is_written_as_it_was() {
+        let record = b"\x82\xa1a\x01\xa1b\x91\xc0";
+        let fields = Fields::split(record_at(record));
+        let mut out = Vec::new();
+        fields.write(&mut out);
+        assert_eq!(out, record);
+        assert!(!fields.is_changed());
+    }
+
+    #[test]
+    fn the_last_of_duplicate_keys_is_seen() {
+        let mut fields = Fields::split(record_at(b"\x81\xa1a\x01"));
+        fields.push(Piece::Ref(b"\xa1a"), Piece::Own(vec![2].into()));
+        assert_eq!(fields.get(b"a"), Some(View::Uint(2)));
+        assert!(fields.is_changed());
+    }
+}

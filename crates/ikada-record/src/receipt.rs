@@ -1,0 +1,206 @@
+//! How a chunk's maker hears that all routes settled.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use crate::{DropReason, Ledger};
+
+/// How a chunk ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// Every entry was delivered or dropped with a reason, on every route.
+    Settled,
+    /// Some route went away with entries it had not settled: the router stopped first. Nobody may take
+    /// this for a delivery.
+    Abandoned,
+}
+
+type Watcher = Box<dyn FnOnce(Settlement) + Send + Sync>;
+
+/// Counts receipts made and ended; at exit both are equal, or a receipt was lost in a bug.
+#[derive(Debug, Default)]
+pub struct Tally {
+    made: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Tally {
+    /// Receipts made so far.
+    pub fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// Receipts that have told their maker.
+    pub fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Relaxed)
+    }
+}
+
+/// A claim on hearing how a chunk ended. Cheap to clone; the maker hears when the last clone is gone.
+#[derive(Clone)]
+pub struct Receipt {
+    inner: Option<Arc<Inner>>,
+}
+
+struct Inner {
+    abandoned: AtomicBool,
+    watcher: Option<Watcher>,
+    tally: Option<Arc<Tally>>,
+}
+
+impl Receipt {
+    /// A receipt nobody waits for.
+    #[must_use]
+    pub fn unwatched() -> Self {
+        Self { inner: None }
+    }
+
+    /// A receipt whose end is told to `watcher`, once, from whichever task lets the last clone go.
+    ///
+    /// The watcher must be quick and must not block.
+    pub fn new(tally: Option<Arc<Tally>>, watcher: impl FnOnce(Settlement) + Send + Sync + 'static) -> Self {
+        if let Some(tally) = &tally {
+            tally.made.fetch_add(1, Ordering::Relaxed);
+        }
+        let inner = Inner { abandoned: AtomicBool::new(false), watcher: Some(Box::new(watcher)), tally };
+        Self { inner: Some(Arc::new(inner)) }
+    }
+
+    /// Whether somebody waits for this receipt, so that delivering soon is worth more than a full batch.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.inner.is_some()
+    }
+
+    /// Says that this chunk will not be settled.
+    pub fn abandon(&self) {
+        if let Some(inner) = &self.inner {
+            inner.abandoned.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let settlement = if *self.abandoned.get_mut() { Settlement::Abandoned } else { Settlement::Settled };
+        if let Some(watcher) = self.watcher.take() {
+            watcher(settlement);
+        }
+        if let Some(tally) = &self.tally {
+            tally.ended.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipt").field("watched", &self.is_watched()).finish()
+    }
+}
+
+/// One route's part in a chunk: how many of its entries are still to be settled there.
+///
+/// A share that is let go with entries left counts them as abandoned; nothing vanishes from the books.
+#[derive(Debug)]
+pub struct Share {
+    receipt: Receipt,
+    left: AtomicU32,
+    ledger: Arc<Ledger>,
+}
+
+impl Share {
+    /// A share in `entries` entries, booked as routed.
+    #[must_use]
+    pub fn new(receipt: Receipt, entries: u32, ledger: Arc<Ledger>) -> Self {
+        ledger.add_routed(u64::from(entries));
+        Self { receipt, left: AtomicU32::new(entries), ledger }
+    }
+
+    /// Books `entries` entries as delivered.
+    pub fn deliver(&self, entries: u32) {
+        self.ledger.add_delivered(u64::from(self.take(entries)));
+    }
+
+    /// Books `entries` entries as dropped.
+    pub fn drop_entries(&self, entries: u32, reason: DropReason) {
+        self.ledger.add_dropped(reason, u64::from(self.take(entries)));
+    }
+
+    /// Entries not yet settled.
+    #[must_use]
+    pub fn left(&self) -> u32 {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody waits for the chunk's receipt.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.receipt.is_watched()
+    }
+
+    /// Takes up to `entries` off what is left; settling more than there is would be a bug and must not spoil the books.
+    fn take(&self, entries: u32) -> u32 {
+        let before = self
+            .left
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |left| Some(left.saturating_sub(entries)))
+            .unwrap_or(0);
+        debug_assert!(before >= entries, "settled {entries} entries of a share with {before} left");
+        entries.min(before)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let left = *self.left.get_mut();
+        if left > 0 {
+            self.ledger.add_abandoned(u64::from(left));
+            self.receipt.abandon();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    fn watched() -> (Receipt, Arc<Mutex<Vec<Settlement>>>, Arc<Tally>) {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let tally = Arc::new(Tally::default());
+        let ears = heard.clone();
+        let receipt = Receipt::new(Some(tally.clone()), move |s| ears.lock().unwrap().push(s));
+        (receipt, heard, tally)
+    }
+
+    #[test]
+    fn the_maker_hears_once_after_the_last_route_settled() {
+        let (receipt, heard, tally) = watched();
+        let ledger = Arc::new(Ledger::default());
+        let one = Share::new(receipt.clone(), 2, ledger.clone());
+        let two = Share::new(receipt, 2, ledger.clone());
+        one.deliver(2);
+        drop(one);
+        assert!(heard.lock().unwrap().is_empty());
+        two.deliver(1);
+        two.drop_entries(1, DropReason::Rejected);
+        drop(two);
+        assert_eq!(*heard.lock().unwrap(), [Settlement::Settled]);
+        assert_eq!((tally.made(), tally.ended()), (1, 1));
+        assert_eq!((ledger.routed(), ledger.delivered(), ledger.dropped(DropReason::Rejected)), (4, 3, 1));
+        assert_eq!(ledger.held(), 0);
+    }
+
+    #[test]
+    fn a_share_that_goes_away_early_is_abandoned_and_booked() {
+        let (receipt, heard, _) = watched();
+        let ledger = Arc::new(Ledger::default());
+        let share = Share::new(receipt, 5, ledger.clone());
+        share.deliver(2);
+        assert_eq!(ledger.held(), 3);
+        drop(share);
+        assert_eq!(*heard.lock().unwrap(), [Settlement::Abandoned]);
+        assert_eq!((ledger.abandoned(), ledger.held()), (3, 0));
+    }
+}
