@@ -1,0 +1,147 @@
+//! What a person wrote in one section: properties, and which of them somebody has claimed.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use ikada_diag::{Diagnostic, Diagnostics, Span, Spanned, codes};
+
+use crate::nearest::{nearest, quoted_list};
+use crate::spec::{OptionSet, PluginKind};
+
+/// One key with its value.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Property {
+    /// The key as it was written.
+    pub key: Spanned<String>,
+    /// The value, with variables replaced.
+    pub value: Spanned<String>,
+    /// The value as it was written, when variables were replaced in it.
+    pub written: Option<String>,
+}
+
+impl Property {
+    /// Returns a property whose value holds no variables.
+    pub fn new(key: Spanned<String>, value: Spanned<String>) -> Self {
+        Property { key, value, written: None }
+    }
+
+    /// Returns the key in lower case, as options are matched.
+    pub fn name(&self) -> String {
+        self.key.value.to_ascii_lowercase()
+    }
+
+    /// Returns the value as it may be shown: as it was written, so that no variable's content appears, and cut
+    /// after 80 characters.
+    pub fn shown(&self) -> String {
+        let text = self.written.as_deref().unwrap_or(&self.value.value);
+        match text.char_indices().nth(80) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text.to_owned(),
+        }
+    }
+}
+
+/// Shows the value as it was written: a variable may hold a secret.
+impl fmt::Debug for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Property").field(&self.key.value).field(&self.shown()).finish()
+    }
+}
+
+/// The properties of one section, from which options are taken until nothing known is left.
+#[derive(Debug, Clone)]
+pub struct PropertyBag {
+    section: String,
+    header: Span,
+    properties: Vec<Property>,
+    taken: Vec<bool>,
+    by_name: HashMap<String, Vec<usize>>,
+}
+
+impl PropertyBag {
+    /// Returns a bag for a section as people name it (`output s3`), with the place of its header.
+    pub fn new(section: impl Into<String>, header: Span, properties: Vec<Property>) -> Self {
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, property) in properties.iter().enumerate() {
+            by_name.entry(property.name()).or_default().push(at);
+        }
+        let taken = vec![false; properties.len()];
+        PropertyBag { section: section.into(), header, properties, taken, by_name }
+    }
+
+    /// Returns the section's name for people: `output s3`.
+    pub fn section(&self) -> &str {
+        &self.section
+    }
+
+    /// Returns where the section's header is.
+    pub fn header(&self) -> Span {
+        self.header
+    }
+
+    /// Returns all properties in the order of writing, the taken ones included.
+    pub fn properties(&self) -> &[Property] {
+        &self.properties
+    }
+
+    /// Returns the last property with this name (in any case), taken or not, without taking it.
+    pub fn peek(&self, name: &str) -> Option<&Property> {
+        let at = self.by_name.get(&name.to_ascii_lowercase())?.last()?;
+        self.properties.get(*at)
+    }
+
+    /// Takes every property that has one of the names, in the order of writing, each with its place in the section.
+    pub fn take_all(&mut self, names: &[&str]) -> Vec<(usize, Property)> {
+        let mut places: Vec<usize> = names
+            .iter()
+            .filter_map(|name| self.by_name.get(&name.to_ascii_lowercase()))
+            .flatten()
+            .copied()
+            .filter(|at| !self.taken[*at])
+            .collect();
+        places.sort_unstable();
+        for at in &places {
+            self.taken[*at] = true;
+        }
+        places.into_iter().map(|at| (at, self.properties[at].clone())).collect()
+    }
+
+    /// Returns the properties that nobody took.
+    pub fn leftover(&self) -> impl Iterator<Item = &Property> {
+        self.properties.iter().zip(&self.taken).filter(|(_, taken)| !**taken).map(|(property, _)| property)
+    }
+
+    /// Reports every property that nobody took as an unknown option. `sets` are the sets that were parsed from this
+    /// bag, the plugin's own first.
+    pub fn finish(&self, sets: &[&OptionSet], diags: &mut Diagnostics) {
+        for property in self.leftover() {
+            diags.push(self.unknown(property, sets));
+        }
+    }
+
+    fn unknown(&self, property: &Property, sets: &[&OptionSet]) -> Diagnostic {
+        let names = sets.iter().flat_map(|set| &set.specs).flat_map(|spec| spec.names());
+        let near = nearest(&property.key.value, names);
+        let help = match near.is_empty() {
+            false => format!("did you mean {}?", quoted_list(&near, "or")),
+            true => allowed(sets),
+        };
+        let message = format!("`{}` is no option of {}", property.key.value, self.section);
+        Diagnostic::error(codes::UNKNOWN_OPTION, message).at(property.key.span).help(help)
+    }
+}
+
+/// Names what a plugin knows, without the options that every plugin has.
+fn allowed(sets: &[&OptionSet]) -> String {
+    let own: Vec<&str> = sets
+        .iter()
+        .filter(|set| set.kind != PluginKind::Common)
+        .flat_map(|set| &set.specs)
+        .filter(|spec| !spec.no_effect)
+        .map(|spec| spec.name)
+        .collect();
+    match own.is_empty() {
+        true => "remove it: it takes no options of its own".to_owned(),
+        false => format!("it knows {}", quoted_list(&own, "and")),
+    }
+}
