@@ -267,6 +267,7 @@ fn without_effect<F: Field>(
 fn first_sentence(doc: &str) -> Option<String> {
     let sentence = doc.split(". ").next()?.split('\n').collect::<Vec<_>>().join(" ");
     let sentence = sentence.trim().trim_end_matches('.');
+    let sentence = sentence.strip_prefix("Has no effect: ").unwrap_or(sentence);
     (!sentence.is_empty()).then(|| sentence.to_owned())
 }
 
