@@ -20,6 +20,8 @@ codes! {
     LINE_TOO_LONG = "line-too-long";
     /// A file is too large to be a configuration.
     FILE_TOO_LARGE = "file-too-large";
+    /// A file is in a format that cannot be read.
+    UNSUPPORTED_FORMAT = "unsupported-format";
     /// A file cannot be read.
     UNREADABLE_FILE = "unreadable-file";
 
@@ -79,8 +81,10 @@ codes! {
 
     /// A variable is used but not set; nothing takes its place.
     UNDEFINED_VARIABLE = "undefined-variable";
-    /// A `${` has no closing brace, so the text stays as it is.
-    UNCLOSED_VARIABLE = "unclosed-variable";
+    /// A `${…}` stays as it is, because its closing brace is missing or another one stands before it.
+    UNREPLACED_VARIABLE = "unreplaced-variable";
+    /// Variables make a value longer than a configuration may be.
+    TOO_MUCH_EXPANSION = "too-much-expansion";
     /// An `@SET` line does not have the form `@SET name=value`.
     BAD_SET = "bad-set";
     /// The name in an `@SET` line has blanks around it, so that `${name}` does not find it.

@@ -1,6 +1,5 @@
 //! What a person wrote in one section: properties, and which of them somebody has claimed.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use ikada_diag::{Diagnostic, Diagnostics, Span, Spanned, codes};
@@ -30,6 +29,11 @@ impl Property {
         self.key.value.to_ascii_lowercase()
     }
 
+    /// Says whether the key is `name`, in any case.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.key.value.eq_ignore_ascii_case(name)
+    }
+
     /// Returns the value as it may be shown: as it was written, so that no variable's content appears, and cut
     /// after 80 characters.
     pub fn shown(&self) -> String {
@@ -55,18 +59,13 @@ pub struct PropertyBag {
     header: Span,
     properties: Vec<Property>,
     taken: Vec<bool>,
-    by_name: HashMap<String, Vec<usize>>,
 }
 
 impl PropertyBag {
     /// Returns a bag for a section as people name it (`output s3`), with the place of its header.
     pub fn new(section: impl Into<String>, header: Span, properties: Vec<Property>) -> Self {
-        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
-        for (at, property) in properties.iter().enumerate() {
-            by_name.entry(property.name()).or_default().push(at);
-        }
         let taken = vec![false; properties.len()];
-        PropertyBag { section: section.into(), header, properties, taken, by_name }
+        PropertyBag { section: section.into(), header, properties, taken }
     }
 
     /// Returns the section's name for people: `output s3`.
@@ -86,24 +85,26 @@ impl PropertyBag {
 
     /// Returns the last property with this name (in any case), taken or not, without taking it.
     pub fn peek(&self, name: &str) -> Option<&Property> {
-        let at = self.by_name.get(&name.to_ascii_lowercase())?.last()?;
-        self.properties.get(*at)
+        self.properties.iter().rev().find(|property| property.is_named(name))
+    }
+
+    /// Adds a property behind the others, as if it had been written last.
+    pub fn push(&mut self, property: Property) {
+        self.properties.push(property);
+        self.taken.push(false);
     }
 
     /// Takes every property that has one of the names, in the order of writing, each with its place in the section.
     pub fn take_all(&mut self, names: &[&str]) -> Vec<(usize, Property)> {
-        let mut places: Vec<usize> = names
-            .iter()
-            .filter_map(|name| self.by_name.get(&name.to_ascii_lowercase()))
-            .flatten()
-            .copied()
-            .filter(|at| !self.taken[*at])
-            .collect();
-        places.sort_unstable();
-        for at in &places {
-            self.taken[*at] = true;
+        let named = |property: &Property| names.iter().any(|name| property.is_named(name));
+        let mut found = Vec::new();
+        for (at, property) in self.properties.iter().enumerate() {
+            if !self.taken[at] && named(property) {
+                self.taken[at] = true;
+                found.push((at, property.clone()));
+            }
         }
-        places.into_iter().map(|at| (at, self.properties[at].clone())).collect()
+        found
     }
 
     /// Returns the properties that nobody took.
