@@ -1,0 +1,156 @@
+//! The one HTTP client: HTTP/1.1 with keep-alive over hyper, as the SDK wants to be given it.
+//!
+//! The SDK's own client cannot be told to skip certificate checks, so this one stands in for it. It is shared by all
+//! outputs with the same TLS settings; connections to different endpoints live side by side in its pool.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use http::Uri;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower_service::Service;
+
+use super::tls::{TlsError, TlsSettings};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How long an idle connection is kept. The services close theirs after 20 s and more; a request must not meet that
+/// moment.
+const IDLE: Duration = Duration::from_secs(15);
+
+/// An HTTP client for the SDK.
+#[derive(Clone)]
+pub struct IkadaHttp {
+    inner: Client<WithinTime<HttpsConnector<TcpConnector>>, SdkBody>,
+}
+
+impl IkadaHttp {
+    /// A client with an empty pool. A connection, its TLS handshake included, must stand within `connect_timeout`.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn new(tls: &TlsSettings, connect_timeout: Duration) -> Result<Self, TlsError> {
+        let mut tcp = TcpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls.client_config()?).https_or_http();
+        let builder = match tls.server_name()? {
+            Some(name) => builder.with_server_name_resolver(FixedServerNameResolver::new(name)),
+            None => builder,
+        };
+        let connector =
+            WithinTime { inner: builder.enable_http1().wrap_connector(tcp), limit: connect_timeout };
+        let inner = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE)
+            .pool_timer(TokioTimer::new())
+            .build(connector);
+        Ok(Self { inner })
+    }
+}
+
+impl fmt::Debug for IkadaHttp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IkadaHttp")
+    }
+}
+
+impl HttpClient for IkadaHttp {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        _components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        // The SDK's metadata clients ask for one second each; the pool's own limit would be too patient for them.
+        let limit = match (settings.connect_timeout(), settings.read_timeout()) {
+            (Some(connect), Some(read)) => Some(connect + read),
+            (None, read) => read,
+            (Some(_), None) => None,
+        };
+        SharedHttpConnector::new(Connector { client: self.inner.clone(), limit })
+    }
+}
+
+struct Connector {
+    client: Client<WithinTime<HttpsConnector<TcpConnector>>, SdkBody>,
+    /// Time until the head of the answer.
+    limit: Option<Duration>,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let request = match request.try_into_http1x() {
+            Ok(request) => request,
+            Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
+        };
+        let answer = self.client.request(request);
+        let limit = self.limit;
+        HttpConnectorFuture::new(async move {
+            let answer = match limit {
+                Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| {
+                    ConnectorError::timeout(format!("no answer within {} s", limit.as_secs_f32()).into())
+                })?,
+                None => answer.await,
+            };
+            let answer = answer.map_err(connector_error)?;
+            let answer = answer.map(SdkBody::from_body_1_x);
+            answer.try_into().map_err(|error| ConnectorError::other(BoxError::from(error), None))
+        })
+    }
+}
+
+fn connector_error(error: hyper_util::client::legacy::Error) -> ConnectorError {
+    if !error.is_connect() {
+        return ConnectorError::io(error.into());
+    }
+    ConnectorError::io(error.into()).never_connected()
+}
+
+/// Gives a connector, TLS handshake and all, a limited time.
+#[derive(Clone)]
+struct WithinTime<S> {
+    inner: S,
+    limit: Duration,
+}
+
+impl<S> Service<Uri> for WithinTime<S>
+where
+    S: Service<Uri, Error = BoxError>,
+    S::Future: Send + 'static,
+    S::Response: 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (connecting, limit) = (self.inner.call(uri), self.limit);
+        Box::pin(async move {
+            tokio::time::timeout(limit, connecting)
+                .await
+                .map_err(|_| BoxError::from(format!("no connection within {} s", limit.as_secs_f32())))?
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! The options every AWS output has, and what they come to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ikada_diag::{Diagnostic, Diagnostics, Spanned, codes};
+use ikada_options::{OptionValue, Options, PropertyBag, Seconds, TlsOptions};
+
+use super::credentials::chain;
+use super::endpoint::endpoint_url;
+use super::session::{Role, Session, SessionSettings};
+use super::tls::TlsSettings;
+
+/// How long an answer may take when `net.io_timeout` does not say: a full batch over a slow line, and then some.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// Region, identity and endpoint: the same for every AWS output.
+#[derive(Debug, Clone, Options)]
+#[options(common = "aws")]
+pub struct AwsOptions {
+    /// Region of the destination. Without it, `AWS_REGION`, `AWS_DEFAULT_REGION`, the profile and the instance's metadata are
+    /// asked in this order; Fluent Bit does not look there.
+    #[option(example = "eu-central-1")]
+    pub region: Option<Spanned<String>>,
+    /// Host of the service, for VPC endpoints and stand-ins: `host`, `host:port`, or a URL of scheme, host and port.
+    /// Without `http://` in front it is spoken to over TLS.
+    #[option(example = "https://vpce-0123.logs.eu-central-1.vpce.amazonaws.com")]
+    pub endpoint: Option<Spanned<String>>,
+    /// ARN of a role to take on before anything is sent.
+    #[option(example = "arn:aws:iam::123456789012:role/logs-writer")]
+    pub role_arn: Option<Spanned<String>>,
+    /// External id that the role's trust policy asks for.
+    #[option(example = "tenant-7")]
+    pub external_id: Option<Spanned<String>>,
+    /// Host of STS, where roles are taken on.
+    #[option(example = "https://sts.eu-central-1.amazonaws.com")]
+    pub sts_endpoint: Option<Spanned<String>>,
+    /// Profile in the shared AWS configuration and credentials files.
+    #[option(example = "production")]
+    pub profile: Option<Spanned<String>>,
+    /// Has no effect: failed requests are retried, whatever failed.
+    #[option(no_effect)]
+    pub auto_retry_requests: Option<bool>,
+    /// How TLS connections are made.
+    #[option(flatten)]
+    pub tls: TlsOptions,
+}
+
+/// Where an output sends, and as whom.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// As whom.
+    pub session: Arc<Session>,
+    /// Where, as a URL, if not where AWS has the service.
+    pub endpoint: Option<String>,
+}
+
+impl AwsOptions {
+    /// Checks the options and finds the session they ask for. `port` is the output's own option of that name.
+    ///
+    /// Nothing is connected and nothing but the TLS files is opened.
+    pub fn destination(
+        &self,
+        port: Option<&Spanned<u16>>,
+        bag: &PropertyBag,
+        diags: &mut Diagnostics,
+    ) -> Option<Destination> {
+        let endpoint = self.endpoint_url(port, diags);
+        let role = self.role(diags);
+        let tls = self.tls(bag, diags);
+        let settings = SessionSettings {
+            region: self.region.as_ref().map(|region| region.value.clone()),
+            profile: self.profile.as_ref().map(|profile| profile.value.clone()),
+            role: role?,
+            tls: tls?,
+            connect_timeout: net_option(bag, "net.connect_timeout").unwrap_or(Duration::from_secs(10)),
+            answer_timeout: net_option(bag, "net.io_timeout").unwrap_or(ANSWER),
+        };
+        Some(Destination { endpoint: endpoint?, session: Session::shared(settings) })
+    }
+
+    fn endpoint_url(&self, port: Option<&Spanned<u16>>, diags: &mut Diagnostics) -> Option<Option<String>> {
+        let Some(endpoint) = &self.endpoint else {
+            if let Some(port) = port.filter(|port| port.value != 443) {
+                diags.push(
+                    Diagnostic::error(codes::CONFLICTING_OPTIONS, "`port` needs `endpoint`")
+                        .at(port.span)
+                        .help("AWS listens at port 443; write the host as `endpoint` too"),
+                );
+                return None;
+            }
+            return Some(None);
+        };
+        url("endpoint", endpoint, port.map(|port| port.value), diags).map(Some)
+    }
+
+    fn role(&self, diags: &mut Diagnostics) -> Option<Option<Role>> {
+        let Some(arn) = &self.role_arn else {
+            for (name, option) in [("external_id", &self.external_id), ("sts_endpoint", &self.sts_endpoint)] {
+                let Some(option) = option else { continue };
+                let message = format!("`{name}` has no effect without `role_arn`");
+                diags.push(Diagnostic::warning(codes::NO_EFFECT, message).at(option.span));
+            }
+            return Some(None);
+        };
+        let sts_endpoint = match &self.sts_endpoint {
+            Some(endpoint) => Some(url("sts_endpoint", endpoint, None, diags)?),
+            None => None,
+        };
+        let external_id = self.external_id.as_ref().map(|id| id.value.clone());
+        Some(Some(Role { arn: arn.value.clone(), external_id, sts_endpoint }))
+    }
+
+    fn tls(&self, bag: &PropertyBag, diags: &mut Diagnostics) -> Option<TlsSettings> {
+        let settings = TlsSettings::new(&self.tls);
+        let Err(error) = settings.check() else { return Some(settings) };
+        let at =
+            ["tls.ca_file", "tls.ca_path", "tls.crt_file", "tls.key_file", "tls.vhost", "tls.min_version"]
+                .iter()
+                .find_map(|name| bag.peek(name))
+                .map_or(bag.header(), |property| property.value.span);
+        diags.push(Diagnostic::error(codes::BAD_VALUE, chain(&error)).at(at));
+        None
+    }
+}
+
+fn url(name: &str, text: &Spanned<String>, port: Option<u16>, diags: &mut Diagnostics) -> Option<String> {
+    match endpoint_url(&text.value, port) {
+        Ok(url) => Some(url),
+        Err(error) => {
+            let message = format!("`{name}`: `{}` {error}", text.value);
+            diags.push(
+                Diagnostic::error(codes::BAD_VALUE, message)
+                    .at(text.span)
+                    .help("type `host`, `host:port` or `http://host:port`"),
+            );
+            None
+        }
+    }
+}
+
+/// A time among the options all outputs have; those are read, and complained of, elsewhere. 0 is not given.
+fn net_option(bag: &PropertyBag, name: &str) -> Option<Duration> {
+    let Seconds(time) = Seconds::parse_value(&bag.peek(name)?.value.value).ok()?;
+    (!time.is_zero()).then_some(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use ikada_options::check_set;
+
+    use super::*;
+
+    #[test]
+    fn the_set_is_sound() {
+        check_set::<AwsOptions>();
+    }
+}

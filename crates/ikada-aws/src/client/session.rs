@@ -1,0 +1,218 @@
+//! One identity towards AWS, shared by all outputs that speak with it.
+//!
+//! A [`Session`] is cheap to make at start; region, credentials and connections come into being at the first call,
+//! in async code, so that nothing waits for a metadata service while the router starts.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use aws_config::identity::IdentityCache;
+use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
+use tokio::sync::OnceCell;
+
+use super::credentials::{KeptCredentials, chain};
+use super::failure::{Failure, FailureKind};
+use super::http::IkadaHttp;
+use super::tls::TlsSettings;
+
+/// What sets one identity and its connections apart from another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SessionSettings {
+    /// The region; found out from the environment, the profile or the instance where it is not given.
+    pub region: Option<String>,
+    /// The profile in the shared files.
+    pub profile: Option<String>,
+    /// A role to take on over what the chain gives.
+    pub role: Option<Role>,
+    /// Who is trusted.
+    pub tls: TlsSettings,
+    /// For a connection, TLS handshake included.
+    pub connect_timeout: Duration,
+    /// From the start of a request to the head of its answer.
+    pub answer_timeout: Duration,
+}
+
+/// A role that is taken on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Role {
+    /// Its ARN.
+    pub arn: String,
+    /// What the role's trust policy asks for.
+    pub external_id: Option<String>,
+    /// Where STS is, as a URL.
+    pub sts_endpoint: Option<String>,
+}
+
+/// One identity towards AWS: HTTP client, region, credentials.
+pub struct Session {
+    settings: SessionSettings,
+    /// The identity the role is taken on with.
+    base: Option<Arc<Session>>,
+    ready: OnceCell<Ready>,
+}
+
+struct Ready {
+    config: SdkConfig,
+    credentials: KeptCredentials,
+}
+
+static SESSIONS: LazyLock<Mutex<HashMap<SessionSettings, Weak<Session>>>> = LazyLock::new(Mutex::default);
+
+impl Session {
+    /// The session with these settings: the same one for all who ask while anyone holds it.
+    #[must_use]
+    pub fn shared(settings: SessionSettings) -> Arc<Self> {
+        // The identity below a role is looked up first: the lock is not taken twice.
+        let base =
+            settings.role.is_some().then(|| Self::shared(SessionSettings { role: None, ..settings.clone() }));
+        let mut all = SESSIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, session| session.strong_count() > 0);
+        if let Some(session) = all.get(&settings).and_then(Weak::upgrade) {
+            return session;
+        }
+        let session = Arc::new(Self { settings: settings.clone(), base, ready: OnceCell::new() });
+        all.insert(settings, Arc::downgrade(&session));
+        session
+    }
+
+    /// The SDK's configuration for this identity: retries off (the engine retries), no endpoint set.
+    ///
+    /// # Errors
+    /// TLS cannot be set up, or no region is known.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the next caller starts over.
+    pub async fn sdk_config(&self) -> Result<&SdkConfig, Failure> {
+        Ok(&self.ready().await?.config)
+    }
+
+    /// The number of the credentials in use now, to be given to [`Session::renew`].
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.ready.get().map_or(0, |ready| ready.credentials.generation())
+    }
+
+    /// Decides whether a call that failed is worth repeating at once with other credentials, and renews them for it.
+    pub async fn renew(&self, failure: &Failure, used: u64) -> bool {
+        let Some(ready) = self.ready.get() else { return false };
+        match failure.kind {
+            FailureKind::Expired => {
+                // Even credentials that look the same may have been refused for a moment only.
+                ready.credentials.renew(used).await;
+                true
+            }
+            FailureKind::Denied if failure.stale_identity => ready.credentials.renew(used).await,
+            _ => false,
+        }
+    }
+
+    async fn ready(&self) -> Result<&Ready, Failure> {
+        self.ready.get_or_try_init(|| self.prepare()).await
+    }
+
+    async fn prepare(&self) -> Result<Ready, Failure> {
+        let settings = &self.settings;
+        let Some((base, role)) = self.base.as_ref().zip(settings.role.as_ref()) else {
+            return self.prepare_base().await;
+        };
+        let base = Box::pin(base.ready()).await?;
+        let sts = base.config.to_builder().endpoint_url_option(role.sts_endpoint.clone()).build();
+        let mut builder = AssumeRoleProvider::builder(&role.arn).session_name(session_name()).configure(&sts);
+        if let Some(id) = &role.external_id {
+            builder = builder.external_id(id);
+        }
+        let provider = builder.build_from_provider(base.credentials.clone()).await;
+        let credentials = KeptCredentials::new(SharedCredentialsProvider::new(provider));
+        let config = with_credentials(&base.config, &credentials);
+        tracing::info!(role = %role.arn, region = %shown_region(&config), "requests to AWS are signed with an assumed role");
+        Ok(Ready { config, credentials })
+    }
+
+    async fn prepare_base(&self) -> Result<Ready, Failure> {
+        let settings = &self.settings;
+        let http = IkadaHttp::new(&settings.tls, settings.connect_timeout)
+            .map_err(|error| Failure::transient(chain(&error)))?;
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(settings.connect_timeout)
+            .read_timeout(settings.answer_timeout)
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            // Its floor is one byte a second over five seconds; a busy machine must not fail that way.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            // The credentials are kept by `KeptCredentials`.
+            .identity_cache(IdentityCache::no_cache());
+        if let Ok(name) = AppName::new("ikada") {
+            loader = loader.app_name(name);
+        }
+        if let Some(region) = &settings.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(profile) = settings.profile.clone().or_else(default_profile) {
+            loader = loader.profile_name(profile);
+        }
+        let config = loader.load().await;
+        if config.region().is_none() {
+            return Err(Failure {
+                kind: FailureKind::Missing,
+                ..Failure::transient("no region is known: write `region`, or set AWS_REGION")
+            });
+        }
+        let Some(source) = config.credentials_provider() else {
+            return Err(Failure::transient("no provider of credentials"));
+        };
+        let credentials = KeptCredentials::new(source);
+        let config = with_credentials(&config, &credentials);
+        Ok(Ready { config, credentials })
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+fn with_credentials(config: &SdkConfig, credentials: &KeptCredentials) -> SdkConfig {
+    config.to_builder().credentials_provider(SharedCredentialsProvider::new(credentials.clone())).build()
+}
+
+fn shown_region(config: &SdkConfig) -> &str {
+    config.region().map_or("none", AsRef::as_ref)
+}
+
+/// Fluent Bit reads `AWS_DEFAULT_PROFILE` where the SDKs read `AWS_PROFILE` only.
+fn default_profile() -> Option<String> {
+    match std::env::var_os("AWS_PROFILE") {
+        Some(_) => None,
+        None => std::env::var("AWS_DEFAULT_PROFILE").ok().filter(|name| !name.is_empty()),
+    }
+}
+
+/// A name that tells this router's sessions apart in the account's trail.
+fn session_name() -> String {
+    format!("ikada-{:016x}", rand::random::<u64>())
+}
+
+/// Sets an endpoint or leaves what the environment says.
+trait EndpointOption {
+    fn endpoint_url_option(self, url: Option<String>) -> Self;
+}
+
+impl EndpointOption for aws_types::sdk_config::Builder {
+    fn endpoint_url_option(self, url: Option<String>) -> Self {
+        match url {
+            Some(url) => self.endpoint_url(url),
+            None => self,
+        }
+    }
+}
