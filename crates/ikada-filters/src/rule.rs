@@ -1,0 +1,117 @@
+//! `KEY REGEX`: the rule that several filters share, with the findings it can give.
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use ikada_diag::{Diagnostic, Diagnostics, Span, codes};
+use ikada_msgpack::View;
+use ikada_parse::regex::Regex;
+use ikada_record::Fields;
+use ikada_record::accessor::Accessor;
+
+/// A key whose text must match an expression.
+#[derive(Debug)]
+pub(crate) struct KeyRegex {
+    key: Accessor,
+    regex: Regex,
+    /// Values that were there and no text.
+    not_text: AtomicU32,
+}
+
+/// Values that are no text until the log says so, once for a rule: a few happen, many are a rule for the wrong field.
+const TELL_AFTER: u32 = 100;
+
+impl KeyRegex {
+    /// Reads `KEY REGEX`: everything behind the first blank is the expression, further blanks and quotes included. Blanks
+    /// inside `['…']` belong to the key.
+    pub(crate) fn build(option: &str, text: &str, span: Span, found: &mut Diagnostics) -> Option<Self> {
+        let Some((key, pattern)) = split(text) else {
+            let finding = Diagnostic::error(
+                codes::BAD_VALUE,
+                format!("`{option}` needs a field and a regular expression"),
+            );
+            found.push(finding.at(span).help(format!("type `{option} {} ^error`", text.trim_end())));
+            return None;
+        };
+        let pattern_at = key.len() + 1;
+        let key = accessor(key, part(span, text, 0, key.len()), found);
+        let regex = regex(pattern, part(span, text, pattern_at, text.len()), found);
+        Some(Self { key: key?, regex: regex?, not_text: AtomicU32::new(0) })
+    }
+
+    /// Whether the key's value is text that matches. A key that is not there does not match, nor does a value that is no
+    /// text: recorded cases `grep-missing-key-*`, `grep-nonstring-*`.
+    pub(crate) fn matches(&self, fields: &Fields<'_>) -> bool {
+        match self.key.lookup(fields) {
+            Some(View::Str(text)) => self.regex.is_match(text),
+            Some(_) => {
+                self.saw_no_text();
+                false
+            }
+            None => false,
+        }
+    }
+
+    #[cold]
+    fn saw_no_text(&self) {
+        if self.not_text.load(Relaxed) < TELL_AFTER && self.not_text.fetch_add(1, Relaxed) + 1 == TELL_AFTER {
+            tracing::warn!(
+                key = %self.key,
+                values = TELL_AFTER,
+                "a rule's key often holds a number, a boolean or a map, which never match"
+            );
+        }
+    }
+}
+
+/// Reads an accessor; what is wrong or strange about it becomes findings.
+pub(crate) fn accessor(text: &str, span: Span, found: &mut Diagnostics) -> Option<Accessor> {
+    match Accessor::new(text) {
+        Ok(accessor) => {
+            for caution in accessor.cautions() {
+                let finding =
+                    Diagnostic::warning(codes::ADJUSTED_VALUE, format!("`{text}`: {}", caution.message));
+                found.push(Diagnostic { help: caution.help.clone(), ..finding.at(span) });
+            }
+            Some(accessor)
+        }
+        Err(error) => {
+            let place = part(span, text, error.at, text.len());
+            let finding =
+                Diagnostic::error(codes::BAD_ACCESSOR, format!("`{text}` is no field: {error}")).at(place);
+            found.push(finding.help("type `name`, `$name['inner'][0]` or `$['any name']`"));
+            None
+        }
+    }
+}
+
+fn regex(pattern: &str, span: Span, found: &mut Diagnostics) -> Option<Regex> {
+    if pattern.starts_with(' ') {
+        let message = "the regular expression starts with a blank, which must match as well";
+        let finding = Diagnostic::warning(codes::ADJUSTED_VALUE, message).at(span);
+        found.push(finding.help("put one blank between field and expression"));
+    }
+    Regex::new(pattern)
+        .map_err(|error| {
+            let message = format!("`{pattern}` is no regular expression: {}", error.message);
+            let place = part(span, pattern, error.position, pattern.len());
+            found.push(Diagnostic::error(codes::BAD_REGEX, message).at(place));
+        })
+        .ok()
+}
+
+/// The two words, `None` if there is only one.
+fn split(text: &str) -> Option<(&str, &str)> {
+    let mut quoted = false;
+    let bracketed = text.contains("['");
+    let blank = text.bytes().position(|byte| {
+        quoted ^= bracketed && byte == b'\'';
+        byte == b' ' && !quoted
+    })?;
+    let (key, rest) = text.split_at(blank);
+    (rest.len() > 1).then(|| (key, &rest[1..]))
+}
+
+/// The place of a part of an option's text; the whole place where variables were replaced in it.
+fn part(span: Span, text: &str, start: usize, end: usize) -> Span {
+    if span.len() == text.len() { span.part(start, end) } else { span }
+}
