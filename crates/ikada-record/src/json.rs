@@ -40,6 +40,7 @@
 mod date;
 mod dump;
 mod escape;
+mod keys;
 mod number;
 mod token;
 mod value;

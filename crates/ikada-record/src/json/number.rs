@@ -37,8 +37,9 @@ pub(super) fn float(out: &mut Vec<u8>, n: f64) {
 
 /// `%.16g`: 16 significant digits without trailing zeros, with an exponent below 10^-4 and from 10^16 on.
 fn general(out: &mut Vec<u8>, n: f64) {
-    let mut digits = [0u8; 16];
-    let exponent = significant(n.abs(), &mut digits);
+    let (number, exponent) = significant_quick(n.abs()).unwrap_or_else(|| significant(n.abs()));
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(number).as_bytes();
     let len = digits.iter().rposition(|digit| *digit != b'0').map_or(1, |last| last + 1);
     let digits = &digits[..len];
     if n.is_sign_negative() {
@@ -75,19 +76,49 @@ fn general(out: &mut Vec<u8>, n: f64) {
     }
 }
 
-/// The first 16 significant digits of a positive finite number, correctly rounded, and its decimal exponent.
-fn significant(n: f64, digits: &mut [u8; 16]) -> i32 {
+/// The first 16 significant digits of a positive number as one integer, correctly rounded, and the number's decimal exponent.
+fn significant(n: f64) -> (u64, i32) {
     let mut text = [0u8; 32];
     let mut rest = &mut text[..];
     // d.ddddddddddddddde±xxx: 17 bytes of digits, then the exponent.
     if write!(rest, "{n:.15e}").is_err() {
-        return 0;
+        return (0, 0);
     }
     let left = rest.len();
     let text = &text[..32 - left];
-    digits[0] = text[0];
-    digits[1..].copy_from_slice(&text[2..17]);
-    std::str::from_utf8(&text[18..]).ok().and_then(|exponent| exponent.parse().ok()).unwrap_or(0)
+    let digit = |sum: u64, byte: &u8| sum * 10 + u64::from(byte - b'0');
+    let number = text[2..17].iter().fold(u64::from(text[0] - b'0'), digit);
+    let exponent = std::str::from_utf8(&text[18..]).ok().and_then(|exponent| exponent.parse().ok());
+    (number, exponent.unwrap_or(0))
+}
+
+/// The same for numbers from 10^-5 to 2^53, which are nearly all that occur, in whole numbers of 128 bits.
+fn significant_quick(n: f64) -> Option<(u64, i32)> {
+    if !(1e-5..9_007_199_254_740_992.0).contains(&n) {
+        return None;
+    }
+    // n = mantissa / 2^shift, with a shift of 0 to 69.
+    let bits = n.to_bits();
+    let binary = (bits >> 52) as i32 - 1023;
+    let mantissa = u128::from(bits & ((1 << 52) - 1) | 1 << 52);
+    let shift = (52 - binary) as u32;
+    // 10^exponent <= n < 10^(exponent + 1), or one more: 1233 / 4096 is a little less than the logarithm of 2.
+    let mut exponent = (binary * 1233) >> 12;
+    loop {
+        let scaled = mantissa * 10u128.pow((15 - exponent) as u32);
+        let (number, rest, half) = match shift {
+            0 => (scaled, 0, 1),
+            _ => (scaled >> shift, scaled & ((1 << shift) - 1), 1 << (shift - 1)),
+        };
+        // Ties go to the even neighbour, as printf rounds.
+        let up = rest > half || (rest == half && number & 1 == 1);
+        let number = number as u64 + u64::from(up);
+        match number {
+            10_000_000_000_000_000.. => exponent += 1,
+            1_000_000_000_000_000.. => return Some((number, exponent)),
+            _ => exponent -= 1,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -138,7 +169,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_quick_way_is_right_beside_powers_of_ten() {
+        for power in -5..16 {
+            let ten = 10f64.powi(power);
+            let mut near = vec![ten];
+            for _ in 0..50 {
+                near.push(near[near.len() - 1].next_up());
+                near.insert(0, near[0].next_down());
+            }
+            for n in near {
+                if let Some(quick) = significant_quick(n) {
+                    assert_eq!(quick, significant(n), "{n:e}");
+                }
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn the_quick_way_equals_the_general_one(n in 1e-5..9.1e15f64, small in 1e-5..1f64, few in 0u32..1_000_000) {
+            for n in [n, small, f64::from(few) / 1024.0, f64::from(few) / 1000.0, small * 100.0, small * 1e6] {
+                if let Some(quick) = significant_quick(n) {
+                    prop_assert_eq!(quick, significant(n));
+                }
+            }
+        }
+
         #[test]
         fn sixteen_digits_read_back_as_nearly_the_same_number(bits: u64) {
             let n = f64::from_bits(bits);

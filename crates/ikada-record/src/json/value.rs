@@ -1,26 +1,17 @@
 //! The walk from encoded values to JSON text.
 //!
-//! Of several members under one string key only the last may be written. Finding out beforehand would walk every map
-//! twice, and nearly no record has such keys. So the first walk writes at once and only remembers a fingerprint of each key;
-//! when one comes up again the text is thrown away and a second, *careful* walk looks through each map's keys first.
+//! It writes as it reads. Only a key that comes again in its map makes it start over ([`keys`]).
 
-use std::collections::HashMap;
+use ikada_msgpack::{MAX_DEPTH, MapView, skip};
 
-use ikada_msgpack::{MAX_DEPTH, MapView, skip, str_bytes};
-use smallvec::SmallVec;
-
+use super::keys::{self, Repeated, Seen, Shelf};
 use super::token::{Token, token};
 use super::{DateKey, escape, number};
 use crate::Entry;
 
-/// The quick walk met a key whose fingerprint it knows.
-pub(super) struct Repeated;
-
 type Walk<T> = Result<T, Repeated>;
 
-/// Maps of more pairs than this are looked through first.
-const FEW: usize = 32;
-
+/// The member that holds an entry's metadata.
 const INTERNAL: &[u8] = b"__internal__";
 
 /// Writes values as JSON. `ON`: beyond ASCII is `\uxxxx`. `IN`: the text goes into a JSON string.
@@ -28,6 +19,8 @@ pub(super) struct Writer<'o, const ON: bool, const IN: bool> {
     out: &'o mut Vec<u8>,
     /// Bytes written because of `IN`.
     extra: usize,
+    seen: Seen,
+    /// Each map is looked through before it is written.
     careful: bool,
     /// The text becomes a key.
     in_key: bool,
@@ -35,21 +28,25 @@ pub(super) struct Writer<'o, const ON: bool, const IN: bool> {
 
 impl<'o, const ON: bool, const IN: bool> Writer<'o, ON, IN> {
     /// Writes one value; returns the bytes it took and the length of the text before `IN` escaped it.
+    #[inline]
     pub(super) fn write_value(out: &'o mut Vec<u8>, value: &[u8]) -> (usize, usize) {
         Self::twice(out, |writer| writer.value(value, 0))
     }
 
     /// Walks quickly, then carefully if it has to be.
-    fn twice<T: Default>(out: &'o mut Vec<u8>, mut walk: impl FnMut(&mut Self) -> Walk<T>) -> (T, usize) {
+    #[inline]
+    fn twice<T: Default>(out: &'o mut Vec<u8>, walk: impl Fn(&mut Self) -> Walk<T>) -> (T, usize) {
         let start = out.len();
-        let mut writer = Self { out, extra: 0, careful: false, in_key: false };
-        if let Ok(done) = walk(&mut writer) {
-            return (done, writer.out.len() - start - writer.extra);
-        }
-        writer.out.truncate(start);
-        (writer.extra, writer.careful) = (0, true);
-        let done = walk(&mut writer).unwrap_or_default();
+        let mut writer = Self { out, extra: 0, seen: Seen::new(), careful: false, in_key: false };
+        let done = walk(&mut writer).unwrap_or_else(|Repeated| writer.again(start, walk));
         (done, writer.out.len() - start - writer.extra)
+    }
+
+    #[cold]
+    fn again<T: Default>(&mut self, start: usize, walk: impl Fn(&mut Self) -> Walk<T>) -> T {
+        self.out.truncate(start);
+        (self.extra, self.careful) = (0, true);
+        walk(self).unwrap_or_default()
     }
 
     /// Bytes that end early become `null`, so that the text is JSON whatever comes.
@@ -59,7 +56,7 @@ impl<'o, const ON: bool, const IN: bool> Writer<'o, ON, IN> {
             return Ok(buf.len());
         };
         match token {
-            Token::Str(text) | Token::Bin(text) => self.text(text),
+            Token::Str(text) | Token::Bin(text) => self.string(text),
             Token::Uint(n) => number::uint(self.out, n),
             Token::Int(n) => number::int(self.out, n),
             Token::Nil => self.out.extend_from_slice(b"null"),
@@ -76,68 +73,71 @@ impl<'o, const ON: bool, const IN: bool> Writer<'o, ON, IN> {
                 return Ok(buf.len());
             }
             Token::Array(count) => return Ok(len + self.array(&buf[len..], count, depth)?),
-            Token::Map(pairs) => {
-                self.out.push(b'{');
-                let used = self.map(buf, len, pairs, depth)?;
-                self.out.push(b'}');
-                return Ok(used);
-            }
+            Token::Map(pairs) => return Ok(len + self.map(buf, len, pairs, depth)?),
         }
         Ok(len)
     }
 
     fn array(&mut self, body: &[u8], count: usize, depth: usize) -> Walk<usize> {
         self.out.push(b'[');
-        let mut at = 0;
+        let mut rest = body;
         for index in 0..count {
-            if at >= body.len() {
+            if rest.is_empty() {
                 break;
             }
             if index > 0 {
                 self.out.push(b',');
             }
-            at += self.value(&body[at..], depth + 1)?;
+            let used = self.value(rest, depth + 1)?;
+            rest = &rest[used..];
         }
         self.out.push(b']');
-        Ok(at)
+        Ok(body.len() - rest.len())
     }
 
-    /// The members of the map that `buf` starts with, `head` being the length of its header.
+    /// The map that `buf` starts with, `head` being the length of its header. Returns what it took without that.
     fn map(&mut self, buf: &[u8], head: usize, pairs: usize, depth: usize) -> Walk<usize> {
         let body = &buf[head..];
-        let used = if self.careful || pairs > FEW {
-            self.members_last(body, pairs, depth, &repeats(buf), true)?
-        } else {
-            self.members_quick(body, pairs, depth, &mut Seen::default(), true)?
+        let shelf = if self.careful { None } else { self.seen.open(pairs) };
+        self.out.push(b'{');
+        let used = match shelf {
+            Some(mut shelf) => {
+                let used = self.members_quick(body, pairs, depth, &mut shelf)?;
+                self.seen.close(&shelf);
+                used
+            }
+            None => self.members_last(body, pairs, depth, &keys::repeats(buf), true)?,
         };
-        Ok(head + used)
+        self.out.push(b'}');
+        Ok(used)
     }
 
-    fn members_quick(
-        &mut self,
-        body: &[u8],
-        pairs: usize,
-        depth: usize,
-        seen: &mut Seen,
-        mut first: bool,
-    ) -> Walk<usize> {
-        let mut at = 0;
+    /// All members, until a key comes again. What is on the shelf already has been written before them.
+    #[inline]
+    fn members_quick(&mut self, body: &[u8], pairs: usize, depth: usize, shelf: &mut Shelf) -> Walk<usize> {
+        let mut rest = body;
+        let mut first = shelf.is_empty();
         for _ in 0..pairs {
-            if at >= body.len() {
+            if rest.is_empty() {
                 break;
             }
-            if !first {
-                self.out.push(b',');
-            }
+            let used = match token(rest) {
+                Some((Token::Str(text), len)) => {
+                    self.seen.add(shelf, text)?;
+                    self.key(text, first);
+                    len
+                }
+                _ => self.odd_key(rest, first)?,
+            };
             first = false;
-            at += self.key(&body[at..], Some(seen))?;
-            self.out.push(b':');
-            at += self.value(&body[at..], depth + 1)?;
+            rest = &rest[used..];
+            let used = self.member_value(rest, depth)?;
+            rest = &rest[used..];
         }
-        Ok(at)
+        Ok(body.len() - rest.len())
     }
 
-    /// Leaves out the pairs whose places stand in `dropped`.
+    /// All members but the pairs whose places stand in `dropped`.
     fn members_last(
         &mut self,
         body: &[u8],
@@ -146,55 +146,64 @@ impl<'o, const ON: bool, const IN: bool> Writer<'o, ON, IN> {
         dropped: &[usize],
         mut first: bool,
     ) -> Walk<usize> {
-        let mut at = 0;
+        let mut rest = body;
         let mut dropped = dropped.iter().peekable();
         for index in 0..pairs {
-            if at >= body.len() {
+            if rest.is_empty() {
                 break;
             }
             if dropped.next_if_eq(&&index).is_some() {
-                at += pair_len(&body[at..]);
+                rest = behind_pair(rest);
                 continue;
             }
-            if !first {
-                self.out.push(b',');
-            }
+            let used = match token(rest) {
+                Some((Token::Str(text), len)) => {
+                    self.key(text, first);
+                    len
+                }
+                _ => self.odd_key(rest, first)?,
+            };
             first = false;
-            at += self.key(&body[at..], None)?;
-            self.out.push(b':');
-            at += self.value(&body[at..], depth + 1)?;
+            rest = &rest[used..];
+            let used = self.member_value(rest, depth)?;
+            rest = &rest[used..];
         }
-        Ok(at)
+        Ok(body.len() - rest.len())
     }
 
-    /// A key is a JSON string: of text as it is, of any other scalar its JSON text in quotes, of a container its JSON text as
-    /// a string. A container inside a key's container is the hex of its encoding: quoted quotes would double at each level.
-    fn key(&mut self, buf: &[u8], seen: Option<&mut Seen>) -> Walk<usize> {
+    /// Writes `,"key"`.
+    #[inline]
+    fn key(&mut self, text: &[u8], first: bool) {
+        if !first {
+            self.out.push(b',');
+        }
+        self.string(text);
+    }
+
+    /// Writes `:value`.
+    #[inline]
+    fn member_value(&mut self, buf: &[u8], depth: usize) -> Walk<usize> {
+        self.out.push(b':');
         if let Some((Token::Str(text), len)) = token(buf) {
-            if let Some(seen) = seen {
-                seen.add(text)?;
-            }
-            self.text(text);
+            self.string(text);
             return Ok(len);
         }
-        self.odd_key(buf)
+        self.value(buf, depth + 1)
     }
 
+    /// A key that is no string: of a container its JSON text as a string, of anything else its JSON text in quotes. A container
+    /// inside a key's container is the hex of its encoding: quoted quotes would double at each level.
     #[cold]
-    fn odd_key(&mut self, buf: &[u8]) -> Walk<usize> {
+    fn odd_key(&mut self, buf: &[u8], first: bool) -> Walk<usize> {
+        if !first {
+            self.out.push(b',');
+        }
         match token(buf) {
             Some((Token::Bin(_) | Token::Ext(..), _)) => self.value(buf, 0),
             Some((Token::Array(_) | Token::Map(_), _)) => {
                 let len = skip(buf).unwrap_or(buf.len());
-                let mut text = Vec::new();
-                if self.in_key {
-                    hex(&mut text, &buf[..len]);
-                } else {
-                    let mut writer =
-                        Writer::<ON, false> { out: &mut text, extra: 0, careful: true, in_key: true };
-                    writer.value(&buf[..len], 0)?;
-                }
-                self.text(&text);
+                let text = self.container_key(&buf[..len])?;
+                self.string(&text);
                 Ok(len)
             }
             _ => {
@@ -206,8 +215,20 @@ impl<'o, const ON: bool, const IN: bool> Writer<'o, ON, IN> {
         }
     }
 
+    fn container_key(&self, container: &[u8]) -> Walk<Vec<u8>> {
+        let mut text = Vec::new();
+        if self.in_key {
+            hex(&mut text, container);
+            return Ok(text);
+        }
+        let mut writer =
+            Writer::<ON, false> { out: &mut text, extra: 0, seen: Seen::new(), careful: true, in_key: true };
+        writer.value(container, 0)?;
+        Ok(text)
+    }
+
     #[inline]
-    fn text(&mut self, text: &[u8]) {
+    fn string(&mut self, text: &[u8]) {
         self.quote();
         self.extra += escape::text::<ON, IN>(self.out, text);
         self.quote();
@@ -237,26 +258,24 @@ impl<const ON: bool> Writer<'_, ON, false> {
             self.out.extend_from_slice(b"{}");
             return Ok(());
         };
+        let shelf = if self.careful { None } else { self.seen.open(pairs.saturating_add(2)) };
         self.out.push(b'{');
-        if self.careful || pairs + 2 > FEW {
-            let has = |name: &[u8]| MapView::known(record).raw().any(|(key, _)| str_bytes(key) == Some(name));
-            let metadata = metadata.filter(|_| !has(INTERNAL));
-            let taken = |name: &[u8]| has(name) || (metadata.is_some() && name == INTERNAL);
+        if let Some(mut shelf) = shelf {
+            if let Some(date) = date {
+                self.seen.add(&mut shelf, date.key())?;
+            }
+            if metadata.is_some() {
+                self.seen.add(&mut shelf, INTERNAL)?;
+            }
+            self.injected(entry, date, metadata)?;
+            self.members_quick(&record[head..], pairs, 0, &mut shelf)?;
+        } else {
+            let metadata = metadata.filter(|_| !keys::has(record, INTERNAL));
+            let taken = |name: &[u8]| keys::has(record, name) || (metadata.is_some() && name == INTERNAL);
             let date = date.filter(|date| !taken(date.key()));
             self.injected(entry, date, metadata)?;
             let first = date.is_none() && metadata.is_none();
-            self.members_last(&record[head..], pairs, 0, &repeats(record), first)?;
-        } else {
-            let mut seen = Seen::default();
-            if let Some(date) = date {
-                seen.add(date.key())?;
-            }
-            if metadata.is_some() {
-                seen.add(INTERNAL)?;
-            }
-            self.injected(entry, date, metadata)?;
-            let first = seen.len == 0;
-            self.members_quick(&record[head..], pairs, 0, &mut seen, first)?;
+            self.members_last(&record[head..], pairs, 0, &keys::repeats(record), first)?;
         }
         self.out.push(b'}');
         Ok(())
@@ -277,78 +296,11 @@ impl<const ON: bool> Writer<'_, ON, false> {
     }
 }
 
-/// Fingerprints of the keys that a map has shown so far.
-struct Seen {
-    prints: [u32; FEW],
-    len: usize,
-}
-
-impl Default for Seen {
-    #[inline]
-    fn default() -> Self {
-        Self { prints: [0; FEW], len: 0 }
-    }
-}
-
-impl Seen {
-    /// Remembers a key. Two keys with one fingerprint count as one: the careful walk looks closer.
-    #[inline]
-    fn add(&mut self, key: &[u8]) -> Walk<()> {
-        let print = fingerprint(key);
-        if self.prints[..self.len].contains(&print) {
-            return Err(Repeated);
-        }
-        self.prints[self.len] = print;
-        self.len += 1;
-        Ok(())
-    }
-}
-
-/// A number from a key's length and its ends.
-#[inline]
-fn fingerprint(key: &[u8]) -> u32 {
-    let (first, last) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
-        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-        _ => match (key.first_chunk::<4>(), key.last_chunk::<4>()) {
-            (Some(first), Some(last)) => {
-                (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
-            }
-            _ => (key.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 0),
-        },
-    };
-    let mixed = first.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        ^ (last ^ key.len() as u64).wrapping_mul(0xc2b2_ae3d_27d4_eb4f).rotate_left(29);
-    (mixed.wrapping_mul(0xff51_afd7_ed55_8ccd) >> 32) as u32
-}
-
-/// The places of those pairs in a map whose string key comes again later, in order.
-fn repeats(map: &[u8]) -> SmallVec<[usize; 8]> {
-    let map = MapView::known(map);
-    let keys = map.raw().enumerate().filter_map(|(index, (key, _))| Some((index, str_bytes(key)?)));
-    let mut dropped = SmallVec::new();
-    if map.len() <= FEW {
-        let keys: SmallVec<[(usize, &[u8]); FEW]> = keys.collect();
-        for (at, (index, key)) in keys.iter().enumerate() {
-            if keys[at + 1..].iter().any(|(_, later)| later == key) {
-                dropped.push(*index);
-            }
-        }
-        return dropped;
-    }
-    let mut last: HashMap<&[u8], usize, foldhash::fast::RandomState> = HashMap::default();
-    for (index, key) in keys {
-        if let Some(earlier) = last.insert(key, index) {
-            dropped.push(earlier);
-        }
-    }
-    dropped.sort_unstable();
-    dropped
-}
-
-/// Bytes of a key and its value.
-fn pair_len(body: &[u8]) -> usize {
-    let key = skip(body).unwrap_or(body.len());
-    key + skip(&body[key..]).unwrap_or(body.len() - key)
+/// What comes after the key and the value that `rest` starts with.
+fn behind_pair(rest: &[u8]) -> &[u8] {
+    let key = skip(rest).unwrap_or(rest.len());
+    let value = skip(&rest[key..]).unwrap_or(rest.len() - key);
+    &rest[key + value..]
 }
 
 /// Writes bytes as lower-case hex.
