@@ -1,0 +1,139 @@
+//! What loading gives, and the doors to it.
+
+use std::path::{Path, PathBuf};
+
+use ikada_diag::{Diagnostic, Diagnostics, Sources, Span, codes};
+
+use crate::classic::{Loader, Place};
+use crate::document::{Document, Section, SectionKind};
+use crate::env::{Env, MapEnv};
+use crate::files::{Files, MemoryFiles};
+use crate::variables::Variables;
+
+/// A configuration as it was read, with everything that was found on the way.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The sections.
+    pub document: Document,
+    /// The texts that spans point into.
+    pub sources: Sources,
+    /// What was found.
+    pub diagnostics: Diagnostics,
+    /// What `@SET` lines set.
+    pub(crate) own_variables: Vec<(String, String)>,
+    /// Directory of the main file.
+    pub(crate) main_dir: PathBuf,
+}
+
+/// Loads a configuration in the classic format: the main file and everything that it includes.
+///
+/// Relative paths start at `working_dir`, then at the main file's directory, then at that of the including file.
+pub fn load_classic(main: &Path, files: &dyn Files, env: &dyn Env, working_dir: &Path) -> Loaded {
+    let place = Place { files, env, working_dir };
+    let main_dir = directory_of(&working_dir.join(main));
+    let mut loader = Loader::new(place, main_dir, Sources::default());
+    loader.start_file(main, None);
+    loader.run();
+    loader.finish(&main.display().to_string())
+}
+
+/// Loads a configuration in the format that the path's extension tells: `.yaml` and `.yml` are YAML (which is not read
+/// yet: the answer is a finding), everything else is classic.
+pub fn load(main: &Path, files: &dyn Files, env: &dyn Env, working_dir: &Path) -> Loaded {
+    load_classic(main, files, env, working_dir)
+}
+
+/// Loads a text in the classic format, with files and environment around it; includes start at the working directory.
+pub fn load_text(
+    name: &str,
+    text: impl Into<Vec<u8>>,
+    files: &dyn Files,
+    env: &dyn Env,
+    working_dir: &Path,
+) -> Loaded {
+    let place = Place { files, env, working_dir };
+    let mut loader = Loader::new(place, working_dir.to_path_buf(), Sources::default());
+    loader.start_text(name, text.into());
+    loader.run();
+    loader.finish(name)
+}
+
+/// Loads a text in the classic format with nothing around it.
+pub fn from_text(name: &str, text: impl Into<Vec<u8>>) -> Loaded {
+    load_text(name, text, &MemoryFiles::new(), &MapEnv::new(), Path::new("/"))
+}
+
+impl Loaded {
+    /// Returns an empty configuration, to which sections of the command line are added.
+    pub fn nothing(origin: &str, working_dir: &Path) -> Self {
+        let mut sources = Sources::default();
+        let origin = sources.add(origin, "").span(0, 0);
+        Loaded {
+            document: Document::new(origin),
+            sources,
+            diagnostics: Diagnostics::new(),
+            own_variables: Vec::new(),
+            main_dir: working_dir.to_path_buf(),
+        }
+    }
+
+    /// Puts sections before those of the file, as the command line's are, and replaces the variables in them.
+    pub fn put_first(&mut self, mut sections: Vec<Section>, env: &dyn Env) {
+        let mut variables = Variables::new(env);
+        for (name, value) in &self.own_variables {
+            variables.set(name.clone(), value.clone());
+        }
+        for section in &mut sections {
+            variables.expand_section(section, &mut self.diagnostics);
+        }
+        self.document.put_first(sections);
+    }
+
+    /// Reads a file that `Parsers_File` or `-R` names and adds its parsers; `span` is where it is named.
+    ///
+    /// A relative path starts at the working directory, then at the main file's directory.
+    pub fn add_parsers(
+        &mut self,
+        path: &Path,
+        span: Option<Span>,
+        files: &dyn Files,
+        env: &dyn Env,
+        working_dir: &Path,
+    ) {
+        let candidates = [working_dir.join(path), self.main_dir.join(path)];
+        let Some(found) = candidates.iter().find(|path| files.exists(path)) else {
+            let tried: Vec<String> = candidates.iter().map(|path| format!("`{}`", path.display())).collect();
+            let tried = if tried[0] == tried[1] { &tried[..1] } else { &tried[..] };
+            let message = format!("the parsers file `{}` does not exist", path.display());
+            let help = format!("tried {}", tried.join(", "));
+            self.diagnostics.push(Diagnostic::error(codes::UNREADABLE_FILE, message).at(span).help(help));
+            return;
+        };
+        let place = Place { files, env, working_dir };
+        let sources = std::mem::take(&mut self.sources);
+        let mut loader = Loader::new(place, directory_of(found), sources);
+        loader.start_file(found, span);
+        loader.run();
+        let parsers = loader.finish(&path.display().to_string());
+        self.sources = parsers.sources;
+        self.diagnostics.append(parsers.diagnostics);
+        for section in parsers.document.into_sections() {
+            match section.kind {
+                SectionKind::Parser | SectionKind::MultilineParser => self.document.push_section(section),
+                SectionKind::Unknown => {}
+                _ => {
+                    let message = format!("`[{}]` in a parsers file is ignored", section.name.value);
+                    self.diagnostics.push(
+                        Diagnostic::warning(codes::UNSUPPORTED_SECTION, message)
+                            .at(section.header)
+                            .help("move it to a file that is included"),
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn directory_of(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("/")).to_path_buf()
+}
