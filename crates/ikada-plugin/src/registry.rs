@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ikada_diag::Diagnostics;
-use ikada_options::{OptionSet, PropertyBag};
+use ikada_options::{NetOptions, OptionSet, PropertyBag};
 
 use crate::{Filter, Input, InstanceId, Output, Service};
 
@@ -18,6 +18,8 @@ pub struct BuildContext {
     pub tag: Option<String>,
     /// For an input: `Mem_Buf_Limit` in bytes.
     pub mem_buf_limit: Option<u64>,
+    /// For an output: how connections are made.
+    pub net: Option<NetOptions>,
     /// Parses and checks only: nothing may be opened, connected or spawned.
     pub dry_run: bool,
 }

@@ -1,0 +1,381 @@
+//! One batch on its way to the destination: attempts, retries, back-off, and the books of how it ended.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ikada_plugin::{Batch, EntrySet, InstanceId, Outcome, OutputMetrics, Part, RetryLimit, SendError};
+use ikada_record::DropReason;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, error, info, warn};
+
+use crate::queue::Queue;
+
+/// A batch that is late by this much is worth a line; shorter delays are the network's daily life.
+const LATE: Duration = Duration::from_secs(2);
+
+/// Time between two lines about late batches of one destination.
+const LATE_LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Longest back-off during a drain.
+const DRAIN_BACKOFF: Duration = Duration::from_secs(1);
+
+/// Where batches go: what all attempts at one destination share.
+pub(crate) struct Destination {
+    pub(crate) id: Arc<InstanceId>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) metrics: Arc<OutputMetrics>,
+    pub(crate) retry: RetryLimit,
+    base: Duration,
+    cap: Duration,
+    state: Mutex<State>,
+    draining: AtomicBool,
+    wake: Notify,
+}
+
+struct State {
+    failures: u32,
+    not_before: Instant,
+    failed_at: Option<Instant>,
+    late_line: Option<Instant>,
+    late_batches: u64,
+    /// A line said that this destination is late, and none yet that it recovered.
+    told: bool,
+}
+
+impl Destination {
+    pub(crate) fn new(
+        id: Arc<InstanceId>,
+        queue: Arc<Queue>,
+        metrics: Arc<OutputMetrics>,
+        retry: RetryLimit,
+        backoff: (Duration, Duration),
+    ) -> Self {
+        let state = State {
+            failures: 0,
+            not_before: Instant::now(),
+            failed_at: None,
+            late_line: None,
+            late_batches: 0,
+            told: false,
+        };
+        Self {
+            id,
+            queue,
+            metrics,
+            retry,
+            base: backoff.0,
+            cap: backoff.1,
+            state: Mutex::new(state),
+            draining: AtomicBool::new(false),
+            wake: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The router stops: back-off shrinks, and further attempts do not count against the limit.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Relaxed);
+        let soon = Instant::now() + DRAIN_BACKOFF;
+        let mut state = self.state();
+        state.not_before = state.not_before.min(soon);
+        drop(state);
+        self.wake.notify_waiters();
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// Waits until the destination may be asked again.
+    async fn gate(&self) {
+        loop {
+            let wake = self.wake.notified();
+            tokio::pin!(wake);
+            wake.as_mut().enable();
+            let until = self.state().not_before;
+            if Instant::now() >= until {
+                return;
+            }
+            tokio::select! {
+                () = sleep_until(until) => {}
+                () = &mut wake => {}
+            }
+        }
+    }
+
+    fn succeeded(&self) {
+        self.queue.progress();
+        let mut state = self.state();
+        state.failures = 0;
+        state.failed_at = None;
+        if std::mem::take(&mut state.told) {
+            drop(state);
+            info!(instance = %self.id, "the destination takes data again");
+        }
+    }
+
+    /// Books a failed attempt that began at `started`; returns how long all batches now wait. Attempts that were already under way
+    /// when the last failure came in say nothing new.
+    fn failed(&self, started: Instant, after: Option<Duration>, progress: bool) -> Duration {
+        if progress {
+            self.queue.progress();
+        }
+        let now = Instant::now();
+        let mut state = self.state();
+        if !progress && state.failed_at.is_none_or(|failed| started >= failed) {
+            state.failures = state.failures.saturating_add(1);
+            state.failed_at = Some(now);
+        }
+        let exponent = if progress { 0 } else { state.failures.saturating_sub(1).min(16) };
+        let ceiling = self.base.saturating_mul(1 << exponent).min(self.cap);
+        let mut delay = ceiling.mul_f64(rand::random_range(0.5..=1.0)).max(after.unwrap_or_default());
+        if self.is_draining() {
+            delay = delay.min(DRAIN_BACKOFF);
+        }
+        state.not_before = state.not_before.max(now + delay);
+        delay
+    }
+
+    /// Tells, once in a while, that batches wait.
+    fn tell_late(&self, batch: &Batch, made: Instant, retries: u32, delay: Duration, cause: &SendError) {
+        let now = Instant::now();
+        let (entries, bytes) = (batch.entries, batch.bytes);
+        debug!(instance = %self.id, retries, entries, bytes, "attempt failed: {cause}");
+        if now + delay < made + LATE {
+            return;
+        }
+        let mut state = self.state();
+        state.late_batches += 1;
+        if state.late_line.is_some_and(|last| now < last + LATE_LINE_EVERY) {
+            return;
+        }
+        state.late_line = Some(now);
+        state.told = true;
+        let batches = std::mem::take(&mut state.late_batches);
+        drop(state);
+        let seconds = delay.as_secs_f64();
+        warn!(
+            instance = %self.id,
+            "[engine] failed to flush chunk, retry in {seconds:.1} seconds: output={}, records={entries}, attempt={}, \
+             lines like this stood for={batches}: {cause}",
+            self.id.shown(),
+            retries + 1,
+        );
+    }
+}
+
+/// Delivers a batch: tries until every entry is settled.
+///
+/// # Cancel safety
+/// Dropping it abandons what is not settled; the shares book it.
+pub(crate) async fn deliver(mut batch: Batch, to: Arc<Destination>) {
+    let made = Instant::now();
+    let mut retries = 0;
+    loop {
+        to.gate().await;
+        let started = Instant::now();
+        let outcome = batch.delivery.attempt().await;
+        let (after, cause, progress) = match outcome {
+            Outcome::Delivered => {
+                to.metrics.proc_records.add(u64::from(batch.entries));
+                to.metrics.proc_bytes.add(batch.bytes as u64);
+                settle(&batch.parts, |part, n| part.share.deliver(n));
+                to.succeeded();
+                return;
+            }
+            Outcome::Rejected { reason, cause } => {
+                to.queue.progress();
+                give_up(&batch, &to, reason, &cause);
+                return;
+            }
+            Outcome::Retry { after, cause } => (after, cause, false),
+            Outcome::Partial { retry, rejected, reason, cause } => {
+                let before = batch.entries;
+                part(&mut batch, &to, &retry, &rejected, reason, &cause);
+                if batch.entries == 0 {
+                    to.succeeded();
+                    return;
+                }
+                (None, cause, batch.entries < before)
+            }
+        };
+        // Each attempt that moved something is progress, not a failed retry; those of a drain are on the house.
+        if !progress && !to.is_draining() {
+            if let RetryLimit::Times(limit) = to.retry
+                && retries >= limit
+            {
+                to.metrics.retries_failed.add(u64::from(limit > 0));
+                give_up(&batch, &to, DropReason::RetryLimit, &cause);
+                return;
+            }
+            retries += 1;
+        }
+        to.metrics.retries.add(1);
+        to.metrics.retried_records.add(u64::from(batch.entries));
+        let delay = to.failed(started, after, progress);
+        to.tell_late(&batch, made, retries, delay, &cause);
+    }
+}
+
+fn settle(parts: &[Part], mut with: impl FnMut(&Part, u32)) {
+    for part in parts {
+        with(part, part.entries);
+    }
+}
+
+/// Drops a whole batch: an ERROR line, for this is loss.
+fn give_up(batch: &Batch, to: &Destination, reason: DropReason, cause: &SendError) {
+    to.metrics.errors.add(u64::from(reason != DropReason::RetryLimit));
+    to.metrics.dropped_records.add(u64::from(batch.entries));
+    settle(&batch.parts, |part, n| part.share.drop_entries(n, reason));
+    error!(
+        instance = %to.id,
+        "[engine] chunk cannot be retried: output={}, dropped {} records (reason={reason}): {cause}",
+        to.id.shown(),
+        batch.entries,
+    );
+}
+
+/// Settles what a partial answer settled and leaves in `batch` what is to be sent again.
+fn part(
+    batch: &mut Batch,
+    to: &Destination,
+    retry: &EntrySet,
+    rejected: &EntrySet,
+    reason: DropReason,
+    cause: &SendError,
+) {
+    let (mut retry, mut rejected) = (retry.iter().peekable(), rejected.iter().peekable());
+    let (mut delivered, mut dropped) = (0u64, 0u64);
+    let mut start = 0;
+    for part in &mut batch.parts {
+        let end = start + part.entries;
+        let again = count_below(&mut retry, end);
+        let refused = count_below(&mut rejected, end).min(part.entries - again.min(part.entries));
+        let taken = part.entries.saturating_sub(again + refused);
+        part.share.deliver(taken);
+        part.share.drop_entries(refused, reason);
+        delivered += u64::from(taken);
+        dropped += u64::from(refused);
+        part.entries -= taken + refused;
+        start = end;
+    }
+    batch.parts.retain(|part| part.entries > 0);
+    batch.entries = batch.parts.iter().map(|part| part.entries).sum();
+    to.metrics.proc_records.add(delivered);
+    to.metrics.dropped_records.add(dropped);
+    if dropped > 0 {
+        to.metrics.errors.add(1);
+        error!(
+            instance = %to.id,
+            "the destination refused {dropped} of {start} records for good: dropped them (reason={reason}): {cause}"
+        );
+    }
+}
+
+fn count_below(indices: &mut std::iter::Peekable<impl Iterator<Item = u32>>, end: u32) -> u32 {
+    let mut count = 0;
+    while indices.next_if(|index| *index < end).is_some() {
+        count += 1;
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use ikada_plugin::{BoxFuture, Delivery, Kind, add_part};
+    use ikada_record::{Ledger, Receipt, Share};
+
+    use super::*;
+
+    struct Script(Vec<Outcome>);
+    impl Delivery for Script {
+        fn attempt(&mut self) -> BoxFuture<'_, Outcome> {
+            let next = self.0.remove(0);
+            Box::pin(async move { next })
+        }
+    }
+
+    fn destination(retry: RetryLimit) -> Arc<Destination> {
+        let id = InstanceId { kind: Kind::Output, plugin: "x".into(), name: "x.0".into(), alias: None };
+        let queue = Arc::new(Queue::new(1000, 1000, Duration::from_secs(1)));
+        let backoff = (Duration::from_millis(100), Duration::from_secs(30));
+        Arc::new(Destination::new(id.into(), queue, Arc::default(), retry, backoff))
+    }
+
+    fn batch(ledger: &Arc<Ledger>, shares: &[u32], script: Vec<Outcome>) -> Batch {
+        let mut parts = Vec::new();
+        for entries in shares {
+            let share = Arc::new(Share::new(Receipt::unwatched(), *entries, ledger.clone()));
+            add_part(&mut parts, &share, *entries);
+        }
+        Batch::new(None, parts, 100, Box::new(Script(script)))
+    }
+
+    fn retry() -> Outcome {
+        Outcome::Retry { after: None, cause: SendError::new("no") }
+    }
+
+    fn set(indices: &[u32]) -> EntrySet {
+        indices.iter().copied().collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_partial_answer_settles_each_entry_with_the_share_it_came_from() {
+        let ledger = Arc::new(Ledger::default());
+        let to = destination(RetryLimit::Unlimited);
+        let partial = Outcome::Partial {
+            retry: set(&[0, 4, 5]),
+            rejected: set(&[3]),
+            reason: DropReason::OutOfTime,
+            cause: SendError::new("some"),
+        };
+        let last = Outcome::Partial {
+            retry: set(&[1]),
+            rejected: set(&[]),
+            reason: DropReason::Rejected,
+            cause: SendError::new(""),
+        };
+        deliver(batch(&ledger, &[2, 3, 1], vec![partial, last, Outcome::Delivered]), to.clone()).await;
+        assert_eq!((ledger.delivered(), ledger.dropped(DropReason::OutOfTime)), (5, 1));
+        assert_eq!((ledger.abandoned(), ledger.held()), (0, 0));
+        assert_eq!(to.metrics.proc_records.get(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_written_retry_limit_is_obeyed_literally() {
+        let ledger = Arc::new(Ledger::default());
+        let to = destination(RetryLimit::Times(2));
+        deliver(batch(&ledger, &[7], vec![retry(), retry(), retry(), Outcome::Delivered]), to.clone()).await;
+        assert_eq!(ledger.dropped(DropReason::RetryLimit), 7);
+        assert_eq!((to.metrics.retries.get(), to.metrics.retries_failed.get()), (2, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_limit_it_goes_on_until_it_succeeds() {
+        let ledger = Arc::new(Ledger::default());
+        let mut script: Vec<_> = (0..40).map(|_| retry()).collect();
+        script.push(Outcome::Delivered);
+        let to = destination(RetryLimit::Unlimited);
+        deliver(batch(&ledger, &[7], script), to).await;
+        assert_eq!(ledger.delivered(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_back_off_grows_with_failures_and_ends_with_a_success() {
+        let to = destination(RetryLimit::Unlimited);
+        let mut last = Duration::ZERO;
+        for _ in 0..20 {
+            last = to.failed(Instant::now(), None, false);
+            tokio::time::advance(last).await;
+        }
+        assert!(last >= Duration::from_secs(15) && last <= Duration::from_secs(30), "{last:?}");
+        to.succeeded();
+        assert!(to.failed(Instant::now(), None, false) <= Duration::from_millis(100));
+    }
+}

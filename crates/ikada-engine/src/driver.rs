@@ -1,0 +1,155 @@
+//! The one task of an output: chunks in, batches out, a bounded number of them under way.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ikada_plugin::{Batch, Output};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::deliver::{Destination, deliver};
+
+/// A batch that is due waits this much longer: what other inputs hand over at the same tick goes with it.
+const LINGER: Duration = Duration::from_millis(2);
+
+/// Chunks taken in before the task looks at anything else.
+const BURST: usize = 16;
+
+/// How long a draining output with an empty queue waits for the inputs to end before it closes its batches.
+/// Clients that wait for acks are waiting for just that.
+const DRAIN_LINGER: Duration = Duration::from_millis(250);
+
+pub(crate) struct Driver {
+    output: Box<dyn Output>,
+    to: Arc<Destination>,
+    under_way: JoinSet<Option<u64>>,
+    busy_lanes: HashSet<u64>,
+    waiting: VecDeque<Batch>,
+    in_flight: usize,
+}
+
+/// The tokens that end a driver.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop {
+    /// The inputs stop: deliver what is there.
+    pub(crate) drain: CancellationToken,
+    /// The grace is over: let go.
+    pub(crate) abort: CancellationToken,
+}
+
+impl Driver {
+    pub(crate) fn new(output: Box<dyn Output>, to: Arc<Destination>) -> Self {
+        let in_flight = output.in_flight().max(1);
+        Self {
+            output,
+            to,
+            under_way: JoinSet::new(),
+            busy_lanes: HashSet::new(),
+            waiting: VecDeque::new(),
+            in_flight,
+        }
+    }
+
+    /// Works until the queue is closed and everything is settled, or `stop.abort` fires.
+    pub(crate) async fn run(mut self, stop: Stop) {
+        let mut draining = false;
+        let mut close_at: Option<Instant> = None;
+        loop {
+            self.advance();
+            if draining && self.to.queue.is_closed_and_empty() {
+                self.output.close_all();
+                self.advance();
+                if self.is_done() {
+                    return;
+                }
+            }
+            let room = self.waiting.len() < self.in_flight;
+            let due = self.output.due().filter(|_| room).map(|due| due + LINGER);
+            let wake = [due, close_at].into_iter().flatten().min();
+            tokio::select! {
+                biased;
+                () = stop.abort.cancelled() => {
+                    // Dropping the batches abandons their shares, which books them as unsent.
+                    self.under_way.shutdown().await;
+                    return;
+                }
+                Some(ended) = self.under_way.join_next() => self.ended(ended),
+                () = stop.drain.cancelled(), if !draining => {
+                    draining = true;
+                    close_at = Some(Instant::now() + DRAIN_LINGER);
+                }
+                routed = self.to.queue.pop(), if room && !self.to.queue.is_closed_and_empty() => {
+                    let Some(routed) = routed else { continue };
+                    let now = Instant::now();
+                    self.output.push(routed, now);
+                    self.take_more(now);
+                }
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
+                    if close_at.is_some_and(|at| Instant::now() >= at) {
+                        close_at = Some(Instant::now() + DRAIN_LINGER);
+                        self.output.close_all();
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_more(&mut self, now: Instant) {
+        for _ in 0..BURST {
+            self.advance();
+            if self.waiting.len() >= self.in_flight {
+                return;
+            }
+            let Some(routed) = self.to.queue.try_pop() else { return };
+            self.output.push(routed, now);
+        }
+    }
+
+    /// Takes ready batches from the output and starts those whose lane is free.
+    fn advance(&mut self) {
+        let now = Instant::now();
+        while self.waiting.len() < self.in_flight {
+            let Some(batch) = self.output.pop(now) else { break };
+            self.waiting.push_back(batch);
+            self.start_ready();
+        }
+        self.start_ready();
+    }
+
+    fn start_ready(&mut self) {
+        while self.under_way.len() < self.in_flight {
+            let free = |batch: &Batch| batch.lane.is_none_or(|lane| !self.busy_lanes.contains(&lane));
+            let Some(at) = self.waiting.iter().position(free) else { return };
+            let Some(batch) = self.waiting.remove(at) else { return };
+            let lane = batch.lane;
+            self.busy_lanes.extend(lane);
+            let to = self.to.clone();
+            self.under_way.spawn(async move {
+                deliver(batch, to).await;
+                lane
+            });
+        }
+    }
+
+    fn ended(&mut self, ended: Result<Option<u64>, tokio::task::JoinError>) {
+        match ended {
+            Ok(Some(lane)) => {
+                self.busy_lanes.remove(&lane);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                // The batch is gone and booked as abandoned. Its lane must not stay shut.
+                tracing::error!(instance = %self.to.id, "a delivery task ended in a bug: {error}");
+                if self.under_way.is_empty() {
+                    self.busy_lanes.clear();
+                }
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.under_way.is_empty() && self.waiting.is_empty() && self.output.held() == 0
+    }
+}

@@ -1,0 +1,243 @@
+//! Start, run, drain.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use ikada_plugin::{
+    FilterMetrics, FlushClock, InputContext, InputError, InputMetrics, InstanceId, OutputMetrics, Router,
+};
+use ikada_record::{DropReason, Ledger, Tally};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::deliver::Destination;
+use crate::driver::{Driver, Stop};
+use crate::pipeline::Pipeline;
+use crate::queue::Queue;
+use crate::report::{InputReport, OutputReport, Report};
+use crate::router::{Entrance, Exit, Overflow, Routes, Stage};
+
+/// Why a pipeline did not start.
+#[derive(Debug, thiserror::Error)]
+#[error("{id} cannot start")]
+pub struct EngineError {
+    /// Which input.
+    pub id: Arc<InstanceId>,
+    /// Why.
+    #[source]
+    pub source: InputError,
+}
+
+/// What may be looked at while the engine runs: names, counters, books.
+#[derive(Clone, Default)]
+pub struct View {
+    /// Inputs in file order.
+    pub inputs: Vec<(Arc<InstanceId>, Arc<InputMetrics>)>,
+    /// Filters in file order.
+    pub filters: Vec<(Arc<InstanceId>, Arc<FilterMetrics>)>,
+    /// Outputs in file order.
+    pub outputs: Vec<(Arc<InstanceId>, Arc<OutputMetrics>, Arc<Ledger>)>,
+}
+
+/// A running pipeline.
+pub struct Engine {
+    view: View,
+    routes: Arc<Routes>,
+    destinations: Vec<Arc<Destination>>,
+    tally: Arc<Tally>,
+    stop_inputs: CancellationToken,
+    quit: CancellationToken,
+    stop_outputs: Stop,
+    inputs: JoinSet<()>,
+    outputs: JoinSet<()>,
+}
+
+impl Engine {
+    /// Starts outputs, opens every input, then runs them.
+    ///
+    /// # Errors
+    /// An input cannot open; nothing runs then.
+    pub async fn start(pipeline: Pipeline) -> Result<Self, EngineError> {
+        let mut engine = Self::assemble(&pipeline);
+        let Pipeline { service, limits, inputs, filters, outputs } = pipeline;
+        let mut exits = Vec::new();
+        for slot in outputs {
+            let queue = Arc::new(Queue::new(limits.queue_pace, limits.queue_full, limits.stall));
+            let backoff = (limits.backoff_base, limits.backoff_cap);
+            let to = Arc::new(Destination::new(
+                slot.id.clone(),
+                queue.clone(),
+                slot.metrics.clone(),
+                slot.retry,
+                backoff,
+            ));
+            engine.destinations.push(to.clone());
+            engine.outputs.spawn(Driver::new(slot.output, to).run(engine.stop_outputs.clone()));
+            let overflow = Overflow::default();
+            exits.push(Exit { id: slot.id, matcher: slot.matcher, queue, ledger: slot.ledger, overflow });
+        }
+        let stages = filters
+            .into_iter()
+            .map(|slot| Stage { matcher: slot.matcher, filter: slot.filter, metrics: slot.metrics })
+            .collect();
+        let entrances: HashMap<_, _> = inputs
+            .iter()
+            .map(|slot| {
+                let entrance = Entrance { mem_buf_limit: slot.mem_buf_limit, ..Entrance::default() };
+                (slot.id.name.clone(), entrance)
+            })
+            .collect();
+        engine.routes = Arc::new(Routes::new(stages, exits, entrances, limits.plans));
+
+        let flush = FlushClock::new(Instant::now(), service.flush);
+        let mut opened = Vec::new();
+        for mut slot in inputs {
+            let cx = InputContext {
+                id: slot.id.clone(),
+                router: engine.routes.clone() as Arc<dyn Router>,
+                stop: engine.stop_inputs.clone(),
+                quit: engine.quit.clone(),
+                metrics: slot.metrics,
+                flush,
+                tally: engine.tally.clone(),
+                service: service.clone(),
+            };
+            if let Err(source) = slot.input.open(&cx).await {
+                engine.stop_outputs.abort.cancel();
+                while engine.outputs.join_next().await.is_some() {}
+                return Err(EngineError { id: slot.id, source });
+            }
+            opened.push((slot.input, cx));
+        }
+        for (input, cx) in opened {
+            let id = cx.id.clone();
+            engine.inputs.spawn(async move {
+                if let Err(failed) = input.run(cx).await {
+                    error!(instance = %id, "the input ended: {}", Chain(&failed));
+                }
+            });
+        }
+        Ok(engine)
+    }
+
+    fn assemble(pipeline: &Pipeline) -> Self {
+        let view = View {
+            inputs: pipeline.inputs.iter().map(|slot| (slot.id.clone(), slot.metrics.clone())).collect(),
+            filters: pipeline.filters.iter().map(|slot| (slot.id.clone(), slot.metrics.clone())).collect(),
+            outputs: pipeline
+                .outputs
+                .iter()
+                .map(|slot| (slot.id.clone(), slot.metrics.clone(), slot.ledger.clone()))
+                .collect(),
+        };
+        Self {
+            view,
+            routes: Arc::new(Routes::new(Vec::new(), Vec::new(), HashMap::new(), 1)),
+            destinations: Vec::new(),
+            tally: Arc::default(),
+            stop_inputs: CancellationToken::new(),
+            quit: CancellationToken::new(),
+            stop_outputs: Stop::default(),
+            inputs: JoinSet::new(),
+            outputs: JoinSet::new(),
+        }
+    }
+
+    /// What may be looked at while it runs.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.view.clone()
+    }
+
+    /// Fires when an input asks the process to stop.
+    #[must_use]
+    pub fn quit(&self) -> CancellationToken {
+        self.quit.clone()
+    }
+
+    /// Stops: inputs hand over what they have read, outputs deliver it, for at most `grace`. Then everything ends, and the
+    /// report says how.
+    pub async fn drain(mut self, grace: Duration) -> Report {
+        let deadline = Instant::now() + grace;
+        for (id, _) in &self.view.inputs {
+            info!("[input] pausing {}", id.shown());
+        }
+        for to in &self.destinations {
+            to.queue.drain();
+            to.drain();
+        }
+        self.stop_inputs.cancel();
+        self.stop_outputs.drain.cancel();
+        let delivered = timeout_at(deadline, async {
+            while self.inputs.join_next().await.is_some() {}
+            for to in &self.destinations {
+                to.queue.close();
+            }
+            while self.outputs.join_next().await.is_some() {}
+        })
+        .await
+        .is_ok();
+        if !delivered {
+            self.stop_outputs.abort.cancel();
+            self.inputs.shutdown().await;
+            for to in &self.destinations {
+                to.queue.close();
+            }
+            while self.outputs.join_next().await.is_some() {}
+        }
+        self.report().await
+    }
+
+    async fn report(self) -> Report {
+        // What still waits in a queue is let go here, so that its shares are booked before they are read.
+        for exit in &self.routes.exits {
+            while exit.queue.try_pop().is_some() {}
+        }
+        let inputs = self.view.inputs.iter().map(|(id, metrics)| {
+            let entrance = self.routes.entrances.get(&id.name);
+            let count = |of: fn(&Entrance) -> u64| entrance.map_or(0, of);
+            let records = metrics.records.get();
+            InputReport {
+                id: id.clone(),
+                records,
+                unsent: records.saturating_sub(count(|entrance| entrance.dispatched.load(Relaxed))),
+                filtered: count(|entrance| entrance.filtered.load(Relaxed)),
+                unmatched: count(|entrance| entrance.unmatched.load(Relaxed)),
+            }
+        });
+        let outputs = self.view.outputs.iter().map(|(id, _, ledger)| {
+            let dropped = DropReason::ALL.into_iter().map(|reason| (reason, ledger.dropped(reason)));
+            OutputReport {
+                id: id.clone(),
+                routed: ledger.routed(),
+                sent: ledger.delivered(),
+                unsent: ledger.routed().saturating_sub(ledger.delivered() + ledger.dropped_total()),
+                dropped: dropped.filter(|(_, count)| *count > 0).collect(),
+            }
+        });
+        Report {
+            inputs: inputs.collect(),
+            outputs: outputs.collect(),
+            receipts_lost: self.tally.made().saturating_sub(self.tally.ended()),
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            write!(f, ": {cause}")?;
+            next = cause.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! What the engine runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ikada_plugin::{
+    Filter, FilterMetrics, Input, InputMetrics, InstanceId, Output, OutputMetrics, RetryLimit, Service,
+};
+use ikada_record::Ledger;
+use ikada_route::Matcher;
+
+/// An input and its place in the books.
+pub struct InputSlot {
+    /// Its name.
+    pub id: Arc<InstanceId>,
+    /// The plugin.
+    pub input: Box<dyn Input>,
+    /// Its counters.
+    pub metrics: Arc<InputMetrics>,
+    /// `Mem_Buf_Limit`: bytes that entries of this input may fill of a queue whose output makes no progress.
+    pub mem_buf_limit: Option<usize>,
+}
+
+/// A filter and the tags it takes.
+pub struct FilterSlot {
+    /// Its name.
+    pub id: Arc<InstanceId>,
+    /// Which tags it takes.
+    pub matcher: Matcher,
+    /// The plugin.
+    pub filter: Box<dyn Filter>,
+    /// Its counters.
+    pub metrics: Arc<FilterMetrics>,
+}
+
+/// An output, the tags it takes, and its place in the books.
+pub struct OutputSlot {
+    /// Its name.
+    pub id: Arc<InstanceId>,
+    /// Which tags it takes.
+    pub matcher: Matcher,
+    /// The plugin.
+    pub output: Box<dyn Output>,
+    /// Its counters.
+    pub metrics: Arc<OutputMetrics>,
+    /// Its books.
+    pub ledger: Arc<Ledger>,
+    /// How often a batch is tried again.
+    pub retry: RetryLimit,
+}
+
+/// Bounds and times of a pipeline.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes an output's queue holds while the output makes progress. Beyond it inputs wait.
+    pub queue_pace: usize,
+    /// Bytes an output's queue holds at most, once the output makes none.
+    pub queue_full: usize,
+    /// How long an input that may not block waits for an output without progress.
+    pub stall: Duration,
+    /// First back-off of a destination; it doubles with each failure.
+    pub backoff_base: Duration,
+    /// Longest back-off.
+    pub backoff_cap: Duration,
+    /// Tags whose plans are kept.
+    pub plans: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            queue_pace: 8 << 20,
+            queue_full: 64 << 20,
+            stall: Duration::from_secs(1),
+            backoff_base: Duration::from_millis(100),
+            backoff_cap: Duration::from_secs(30),
+            plans: 10_000,
+        }
+    }
+}
+
+/// Inputs, filters and outputs, and the bounds they run in. Filters stand in the order they run in.
+#[derive(Default)]
+pub struct Pipeline {
+    /// What `[SERVICE]` says.
+    pub service: Arc<Service>,
+    /// Bounds and times.
+    pub limits: Limits,
+    /// The inputs.
+    pub inputs: Vec<InputSlot>,
+    /// The filters, in order.
+    pub filters: Vec<FilterSlot>,
+    /// The outputs.
+    pub outputs: Vec<OutputSlot>,
+}

@@ -1,0 +1,63 @@
+//! The last word: what came in and how it ended.
+
+use std::sync::Arc;
+
+use ikada_plugin::InstanceId;
+use ikada_record::DropReason;
+
+/// The books of one input at the end.
+#[derive(Debug, Clone)]
+pub struct InputReport {
+    /// Its name.
+    pub id: Arc<InstanceId>,
+    /// Entries read.
+    pub records: u64,
+    /// Entries read that never reached the outputs' queues.
+    pub unsent: u64,
+    /// Entries that filters dropped.
+    pub filtered: u64,
+    /// Entries no output takes.
+    pub unmatched: u64,
+}
+
+/// The books of one output at the end.
+#[derive(Debug, Clone)]
+pub struct OutputReport {
+    /// Its name.
+    pub id: Arc<InstanceId>,
+    /// Entries routed here.
+    pub routed: u64,
+    /// Entries delivered.
+    pub sent: u64,
+    /// Entries neither delivered nor dropped: the grace was too short for them.
+    pub unsent: u64,
+    /// Entries dropped, by reason; reasons without any are left out.
+    pub dropped: Vec<(DropReason, u64)>,
+}
+
+/// What came in and how it ended.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Per input, in file order.
+    pub inputs: Vec<InputReport>,
+    /// Per output, in file order.
+    pub outputs: Vec<OutputReport>,
+    /// Receipts made and never ended: always 0, or there is a bug.
+    pub receipts_lost: u64,
+}
+
+impl Report {
+    /// Entries left unsent, each counted once per output it should have reached.
+    #[must_use]
+    pub fn unsent(&self) -> u64 {
+        let inputs: u64 = self.inputs.iter().map(|input| input.unsent).sum();
+        let outputs: u64 = self.outputs.iter().map(|output| output.unsent).sum();
+        inputs + outputs
+    }
+
+    /// Whether nothing was left unsent.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.unsent() == 0 && self.receipts_lost == 0
+    }
+}

@@ -1,0 +1,9 @@
+//! The filters as the engine meets them: built from sections, fed with records.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod findings;
+mod grep;
+mod record_modifier;
+mod replay;
+mod stdout;
+mod support;
