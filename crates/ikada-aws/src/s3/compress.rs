@@ -1,0 +1,181 @@
+//! Compression of one object as a single stream, however many parts it goes up in.
+//!
+//! Concatenated streams can be decoded by most readers but not by all, and compress worse; one stream over all parts is
+//! what a file written by hand would be.
+
+use flate2::{Compress, Compression, FlushCompress, Status};
+use zstd::stream::raw::{Encoder as Zstd, InBuffer, Operation, OutBuffer};
+
+/// How objects are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// Not at all.
+    None,
+    /// gzip at this level, 1 to 9.
+    Gzip(u32),
+    /// Zstandard at this level.
+    Zstd(i32),
+}
+
+impl Method {
+    /// gzip at the level that costs least for what it saves. Measured with `examples/s3_speed.rs`.
+    pub(crate) const GZIP: Self = Self::Gzip(GZIP_LEVEL);
+    /// Zstandard at the level that costs least for what it saves. Measured with `examples/s3_speed.rs`.
+    pub(crate) const ZSTD: Self = Self::Zstd(ZSTD_LEVEL);
+
+    /// The value of `Content-Encoding`.
+    pub(crate) fn content_encoding(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Gzip(_) => Some("gzip"),
+            Self::Zstd(_) => Some("zstd"),
+        }
+    }
+
+    /// Memory in bytes that a stream of this method takes besides its output.
+    pub(crate) fn memory(self) -> usize {
+        match self {
+            Self::None => 0,
+            // Window, hash chains and pending output of deflate with a window of 32 KiB.
+            Self::Gzip(_) => 320 * 1024,
+            // Window and tables at the level above.
+            Self::Zstd(_) => 1536 * 1024,
+        }
+    }
+
+    /// Starts a stream; `None` where there is nothing to do.
+    pub(crate) fn start(self) -> Option<Stream> {
+        match self {
+            Self::None => None,
+            Self::Gzip(level) => {
+                Some(Stream::Gzip(Box::new(Compress::new_gzip(Compression::new(level), WINDOW_BITS))))
+            }
+            Self::Zstd(level) => Some(Stream::Zstd(Zstd::new(level).expect("the level is one of zstd's"))),
+        }
+    }
+}
+
+/// Levels chosen by measuring; see the module `s3` for the figures.
+const GZIP_LEVEL: u32 = 3;
+const ZSTD_LEVEL: i32 = 1;
+
+/// A window of 32 KiB, the largest that deflate has.
+const WINDOW_BITS: u8 = 15;
+
+/// Room that is made in the output before compressing into it.
+const ROOM: usize = 32 * 1024;
+
+/// A stream under way.
+pub(crate) enum Stream {
+    /// gzip.
+    Gzip(Box<Compress>),
+    /// Zstandard.
+    Zstd(Zstd<'static>),
+}
+
+impl Stream {
+    /// Compresses `input` and appends what is ready to `out`. Some of it may come only later.
+    pub(crate) fn write(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::Gzip(gzip) => deflate(gzip, input, out, FlushCompress::None),
+            Self::Zstd(zstd) => {
+                let mut input = InBuffer::around(input);
+                while input.pos() < input.src.len() {
+                    with_room(out, |room| zstd.run(&mut input, room));
+                }
+            }
+        }
+    }
+
+    /// Appends all that is still held and the stream's end.
+    pub(crate) fn finish(mut self, out: &mut Vec<u8>) {
+        match &mut self {
+            Self::Gzip(gzip) => deflate(gzip, &[], out, FlushCompress::Finish),
+            Self::Zstd(zstd) => while with_room(out, |room| zstd.finish(room, true)) > 0 {},
+        }
+    }
+}
+
+fn deflate(gzip: &mut Compress, mut input: &[u8], out: &mut Vec<u8>, flush: FlushCompress) {
+    loop {
+        out.reserve(ROOM);
+        let before = gzip.total_in();
+        let status = gzip.compress_vec(input, out, flush).expect("deflate takes any bytes");
+        input = &input[(gzip.total_in() - before) as usize..];
+        let has_room = out.len() < out.capacity();
+        let is_done = match flush {
+            FlushCompress::Finish => status == Status::StreamEnd,
+            _ => input.is_empty() && has_room,
+        };
+        if is_done {
+            return;
+        }
+    }
+}
+
+fn with_room(
+    out: &mut Vec<u8>,
+    run: impl FnOnce(&mut OutBuffer<'_, Vec<u8>>) -> std::io::Result<usize>,
+) -> usize {
+    out.reserve(ROOM);
+    let at = out.len();
+    let mut room = OutBuffer::around_pos(out, at);
+    run(&mut room).expect("zstd takes any bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn unpack(method: Method, data: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        // Not the decoders for many members and frames: the object must be one stream.
+        let mut reader: Box<dyn Read + '_> = match method {
+            Method::None => Box::new(data),
+            Method::Gzip(_) => Box::new(flate2::read::GzDecoder::new(data)),
+            Method::Zstd(_) => Box::new(zstd::stream::read::Decoder::new(data).unwrap().single_frame()),
+        };
+        reader.read_to_end(&mut out).unwrap();
+        out
+    }
+
+    fn pack(method: Method, pieces: &[Vec<u8>]) -> Vec<u8> {
+        let mut stream = method.start().unwrap();
+        let mut parts = Vec::new();
+        let mut whole = Vec::new();
+        for piece in pieces {
+            stream.write(piece, &mut parts);
+            whole.append(&mut parts);
+        }
+        stream.finish(&mut whole);
+        whole
+    }
+
+    proptest! {
+        #[test]
+        fn a_stream_written_in_pieces_decodes_to_their_sum(pieces in prop::collection::vec(prop::collection::vec(0u8..32, 0..5000), 0..8)) {
+            for method in [Method::GZIP, Method::ZSTD, Method::Gzip(9), Method::Zstd(3)] {
+                let packed = pack(method, &pieces);
+                prop_assert_eq!(unpack(method, &packed), pieces.concat());
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_do_not_compress_survive() {
+        let mut state = 1u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        })
+        .take(3_000_000)
+        .collect();
+        for method in [Method::GZIP, Method::ZSTD] {
+            assert_eq!(unpack(method, &pack(method, std::slice::from_ref(&noise))), noise);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! A bucket in memory, with calls that fail as they are told to.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use ikada_plugin::SendError;
+
+use super::store::{Answer, ObjectStore, TakenPart};
+use crate::client::{Failure, FailureKind};
+
+/// What happens to one call.
+pub(crate) enum Fault {
+    /// Nothing is done, and this is the answer.
+    Refuse(Failure),
+    /// Everything is done, and nobody hears of it.
+    LoseAnswer,
+}
+
+/// A bucket in memory.
+#[derive(Default)]
+pub(crate) struct FakeStore(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    objects: BTreeMap<String, Vec<u8>>,
+    uploads: BTreeMap<String, (String, BTreeMap<i32, Bytes>)>,
+    completed_parts: Vec<Vec<usize>>,
+    calls: Vec<String>,
+    faults: VecDeque<(&'static str, Fault)>,
+    created: usize,
+}
+
+/// A failure as S3 words it.
+pub(crate) fn refusal(kind: FailureKind, code: &str, status: u16) -> Failure {
+    let cause = SendError { code: Some(code.to_owned()), status: Some(status), message: "said S3".into() };
+    Failure { kind, cause, ..Failure::transient("") }
+}
+
+impl FakeStore {
+    /// The next call of this operation that meets no other fault meets this one.
+    pub(crate) fn fault(&self, operation: &'static str, fault: Fault) {
+        self.0.lock().unwrap().faults.push_back((operation, fault));
+    }
+
+    pub(crate) fn objects(&self) -> BTreeMap<String, Vec<u8>> {
+        self.0.lock().unwrap().objects.clone()
+    }
+
+    /// Sizes of the parts of each completed upload.
+    pub(crate) fn completed_parts(&self) -> Vec<Vec<usize>> {
+        self.0.lock().unwrap().completed_parts.clone()
+    }
+
+    pub(crate) fn open_uploads(&self) -> usize {
+        self.0.lock().unwrap().uploads.len()
+    }
+
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.0.lock().unwrap().calls.clone()
+    }
+
+    /// Forgets every open upload, as a lifecycle rule would.
+    pub(crate) fn sweep(&self) {
+        self.0.lock().unwrap().uploads.clear();
+    }
+
+    fn call<T>(
+        &self,
+        operation: &'static str,
+        detail: String,
+        run: impl FnOnce(&mut Inner) -> Result<T, Failure>,
+    ) -> Answer<'_, T>
+    where
+        T: Send + 'static,
+    {
+        let mut inner = self.0.lock().unwrap();
+        inner.calls.push(format!("{operation} {detail}"));
+        let at = inner.faults.iter().position(|(name, _)| *name == operation);
+        let fault = at.and_then(|at| inner.faults.remove(at)).map(|(_, fault)| fault);
+        let answer = match fault {
+            Some(Fault::Refuse(failure)) => Err(failure),
+            Some(Fault::LoseAnswer) => {
+                run(&mut inner).unwrap();
+                Err(Failure::transient("connection lost"))
+            }
+            None => run(&mut inner),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+fn no_upload() -> Failure {
+    refusal(FailureKind::Missing, "NoSuchUpload", 404)
+}
+
+impl ObjectStore for FakeStore {
+    fn put<'a>(&'a self, key: &'a str, body: Bytes) -> Answer<'a, ()> {
+        self.call("put", key.to_owned(), |inner| {
+            inner.objects.insert(key.to_owned(), body.to_vec());
+            Ok(())
+        })
+    }
+
+    fn create<'a>(&'a self, key: &'a str) -> Answer<'a, String> {
+        self.call("create", key.to_owned(), |inner| {
+            inner.created += 1;
+            let id = format!("id{}", inner.created);
+            inner.uploads.insert(id.clone(), (key.to_owned(), BTreeMap::new()));
+            Ok(id)
+        })
+    }
+
+    fn put_part<'a>(&'a self, key: &'a str, id: &'a str, number: i32, body: Bytes) -> Answer<'a, TakenPart> {
+        self.call("part", format!("{key} {number}"), |inner| {
+            let (_, parts) = inner.uploads.get_mut(id).ok_or_else(no_upload)?;
+            parts.insert(number, body);
+            Ok(TakenPart { number, etag: format!("{id}-{number}") })
+        })
+    }
+
+    fn complete<'a>(&'a self, key: &'a str, id: &'a str, parts: &'a [TakenPart]) -> Answer<'a, ()> {
+        self.call("complete", key.to_owned(), |inner| {
+            let (key, bodies) = inner.uploads.remove(id).ok_or_else(no_upload)?;
+            let named: Vec<String> = parts.iter().map(|part| part.etag.clone()).collect();
+            let known: Vec<String> = bodies.keys().map(|number| format!("{id}-{number}")).collect();
+            assert_eq!(named, known);
+            inner.completed_parts.push(bodies.values().map(Bytes::len).collect());
+            inner.objects.insert(key, bodies.into_values().flatten().collect());
+            Ok(())
+        })
+    }
+
+    fn abort<'a>(&'a self, key: &'a str, id: &'a str) -> Answer<'a, ()> {
+        self.call("abort", key.to_owned(), |inner| {
+            inner.uploads.remove(id);
+            Ok(())
+        })
+    }
+
+    fn size_of<'a>(&'a self, key: &'a str) -> Answer<'a, Option<u64>> {
+        self.call("head", key.to_owned(), |inner| Ok(inner.objects.get(key).map(|body| body.len() as u64)))
+    }
+}

@@ -1,0 +1,323 @@
+//! One object on its way to S3: what its batches share, and how each of them is sent.
+//!
+//! An object is delivered in one lane, so one batch after another:
+//!
+//! ```text
+//!  small:  [ last: PutObject, all entries ]
+//!  large:  [ part 1: CreateMultipartUpload, UploadPart ] [ part 2: UploadPart ] … [ last: UploadPart, Complete, all entries ]
+//! ```
+//!
+//! The entries of a large object stand in its last batch, because only the completion makes any of them readable. A part
+//! that is given up (its deliverer is let go before S3 took it) fails the whole object: what comes behind it in the lane
+//! says so, and the last batch aborts the upload, so that S3 keeps nothing that costs money and can never be read. A last
+//! batch that is itself given up can do nothing any more; the next object's does it in its stead.
+//!
+//! The key was decided when the object was opened. A repeated call writes the same bytes to the same place.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use ikada_plugin::{BoxFuture, Delivery, Outcome, SendError};
+use ikada_record::DropReason;
+use tracing::warn;
+
+use super::store::{ObjectStore, TakenPart, outcome_of};
+use crate::client::{Failure, FailureKind};
+
+/// Unfinished uploads that are remembered for being aborted. The rest is left to the bucket's lifecycle rule.
+const MAX_LEFTOVERS: usize = 1_000;
+
+/// How long an object waits while a leftover is aborted.
+const ABORT_TIME: Duration = Duration::from_secs(5);
+
+/// All objects on their way to one bucket.
+pub(crate) struct Uploads {
+    store: Arc<dyn ObjectStore>,
+    leftovers: Mutex<Vec<Leftover>>,
+    /// The last completion or PutObject succeeded.
+    is_healthy: AtomicBool,
+}
+
+/// An upload that nobody will complete.
+struct Leftover {
+    key: String,
+    id: String,
+}
+
+impl Uploads {
+    /// No objects yet.
+    pub(crate) fn new(store: Arc<dyn ObjectStore>) -> Arc<Self> {
+        Arc::new(Self { store, leftovers: Mutex::default(), is_healthy: AtomicBool::new(false) })
+    }
+
+    fn leftovers(&self) -> MutexGuard<'_, Vec<Leftover>> {
+        self.leftovers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn leave(&self, leftover: Leftover) {
+        let mut leftovers = self.leftovers();
+        if leftovers.len() < MAX_LEFTOVERS {
+            leftovers.push(leftover);
+        }
+    }
+
+    /// Aborts one upload that was given up, if S3 is known to answer.
+    async fn abort_leftover(&self) {
+        if !self.is_healthy.load(Relaxed) {
+            return;
+        }
+        let Some(leftover) = self.leftovers().pop() else { return };
+        let abort = self.store.abort(&leftover.key, &leftover.id);
+        if let Ok(Ok(())) = tokio::time::timeout(ABORT_TIME, abort).await {
+            return;
+        }
+        self.is_healthy.store(false, Relaxed);
+        self.leave(leftover);
+    }
+}
+
+/// What the batches of one object share.
+pub(crate) struct Upload {
+    all: Arc<Uploads>,
+    key: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// S3's identifier, once there is one.
+    id: Option<String>,
+    taken: Vec<TakenPart>,
+    /// Why the object can never be completed.
+    failed: Option<(DropReason, SendError)>,
+}
+
+impl Upload {
+    /// An object that S3 knows nothing of yet.
+    pub(crate) fn new(all: Arc<Uploads>, key: String) -> Arc<Self> {
+        Arc::new(Self { all, key, state: Mutex::default() })
+    }
+
+    /// Whether the object can never be completed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.state().failed.is_some()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failure(&self) -> Option<(DropReason, SendError)> {
+        self.state().failed.clone()
+    }
+
+    fn fail(&self, reason: DropReason, cause: SendError) {
+        self.state().failed.get_or_insert((reason, cause));
+    }
+
+    /// S3's identifier of the upload, which is created if there is none.
+    async fn id(&self) -> Result<String, Failure> {
+        let known = self.state().id.clone();
+        if let Some(id) = known {
+            return Ok(id);
+        }
+        let id = self.all.store.create(&self.key).await?;
+        self.state().id = Some(id.clone());
+        Ok(id)
+    }
+
+    async fn put_part(&self, number: i32, body: Bytes) -> Result<(), Failure> {
+        let id = self.id().await?;
+        let part = self.all.store.put_part(&self.key, &id, number, body).await?;
+        self.state().taken.push(part);
+        Ok(())
+    }
+
+    /// The upload, if S3 knows one, for being aborted.
+    fn take_leftover(&self) -> Option<Leftover> {
+        let id = self.state().id.take()?;
+        Some(Leftover { key: self.key.clone(), id })
+    }
+
+    async fn abort(&self) {
+        let Some(leftover) = self.take_leftover() else { return };
+        if let Err(failure) = self.all.store.abort(&leftover.key, &leftover.id).await {
+            warn!(key = %self.key, "an unfinished upload could not be aborted yet: {}", failure.cause);
+            self.all.leave(leftover);
+        }
+    }
+
+    /// The outcome of a failure; one that ends the upload is remembered for the batches behind.
+    fn outcome_of(&self, failure: Failure) -> Outcome {
+        if failure.is("NoSuchUpload") {
+            self.state().id = None;
+            self.fail(DropReason::Rejected, failure.cause.clone());
+            return Outcome::Rejected { reason: DropReason::Rejected, cause: failure.cause };
+        }
+        let outcome = outcome_of(failure);
+        if let Outcome::Rejected { reason, cause } = &outcome {
+            self.fail(*reason, cause.clone());
+        }
+        outcome
+    }
+}
+
+/// Sends one part that is not the last. It stands for no entries.
+pub(crate) struct PartDelivery {
+    upload: Arc<Upload>,
+    number: i32,
+    body: Bytes,
+    last_error: Option<SendError>,
+    is_taken: bool,
+}
+
+impl PartDelivery {
+    /// Part `number`, from 1 on.
+    pub(crate) fn new(upload: Arc<Upload>, number: i32, body: Bytes) -> Self {
+        Self { upload, number, body, last_error: None, is_taken: false }
+    }
+
+    async fn send(&mut self) -> Outcome {
+        if let Some((reason, cause)) = self.upload.failure() {
+            return Outcome::Rejected { reason, cause };
+        }
+        match self.upload.put_part(self.number, self.body.clone()).await {
+            Ok(()) => {
+                self.is_taken = true;
+                Outcome::Delivered
+            }
+            Err(failure) => {
+                self.last_error = Some(failure.cause.clone());
+                self.upload.outcome_of(failure)
+            }
+        }
+    }
+}
+
+impl Delivery for PartDelivery {
+    fn attempt(&mut self) -> BoxFuture<'_, Outcome> {
+        Box::pin(self.send())
+    }
+}
+
+/// Whoever lets a part go that S3 has not taken has given it up, and with it the object.
+impl Drop for PartDelivery {
+    fn drop(&mut self) {
+        if !self.is_taken {
+            let gone = || SendError::new(format!("part {} was given up", self.number));
+            self.upload.fail(DropReason::RetryLimit, self.last_error.take().unwrap_or_else(gone));
+        }
+    }
+}
+
+/// Sends the end of an object, or the whole of it. It stands for all of its entries.
+pub(crate) struct LastDelivery {
+    upload: Arc<Upload>,
+    /// What no part before has taken along; may be empty behind other parts.
+    body: Bytes,
+    /// Bytes of the whole object.
+    size: u64,
+    /// Parts before this one.
+    parts: i32,
+    has_sent_body: bool,
+    /// A completion was asked for and its answer never came, so S3 may have completed the object.
+    may_be_complete: bool,
+}
+
+impl LastDelivery {
+    /// The end of an object of `size` bytes behind `parts` parts.
+    pub(crate) fn new(upload: Arc<Upload>, body: Bytes, size: u64, parts: i32) -> Self {
+        let has_sent_body = parts > 0 && body.is_empty();
+        Self { upload, body, size, parts, has_sent_body, may_be_complete: false }
+    }
+
+    async fn send(&mut self) -> Outcome {
+        self.upload.all.abort_leftover().await;
+        let outcome = match self.parts {
+            0 => self.put_whole().await,
+            _ => self.put_end().await,
+        };
+        let is_delivered = matches!(outcome, Outcome::Delivered);
+        self.upload.all.is_healthy.store(is_delivered, Relaxed);
+        outcome
+    }
+
+    async fn put_whole(&self) -> Outcome {
+        match self.upload.all.store.put(&self.upload.key, self.body.clone()).await {
+            Ok(()) => Outcome::Delivered,
+            Err(failure) => outcome_of(failure),
+        }
+    }
+
+    async fn put_end(&mut self) -> Outcome {
+        if let Some((reason, cause)) = self.upload.failure() {
+            self.upload.abort().await;
+            return Outcome::Rejected { reason, cause };
+        }
+        let outcome = match self.complete().await {
+            Ok(()) => {
+                self.upload.state().id = None;
+                return Outcome::Delivered;
+            }
+            Err(failure) => self.upload.outcome_of(failure),
+        };
+        if matches!(outcome, Outcome::Rejected { .. }) {
+            self.upload.abort().await;
+        }
+        outcome
+    }
+
+    async fn complete(&mut self) -> Result<(), Failure> {
+        if !self.has_sent_body {
+            self.upload.put_part(self.parts + 1, self.body.clone()).await?;
+            self.has_sent_body = true;
+        }
+        let id = self.upload.id().await?;
+        let taken = self.upload.state().taken.clone();
+        let Err(failure) = self.upload.all.store.complete(&self.upload.key, &id, &taken).await else {
+            return Ok(());
+        };
+        if failure.is("NoSuchUpload") && self.may_be_complete {
+            return self.check_completed(failure).await;
+        }
+        // A refusal says that nothing was completed; anything else leaves it open.
+        let is_refusal = failure.cause.status.is_some_and(|status| (300..500).contains(&status));
+        self.may_be_complete |= !is_refusal;
+        Err(failure)
+    }
+
+    /// The upload is gone after a completion without an answer: mostly because it succeeded. The object's size tells.
+    async fn check_completed(&self, failure: Failure) -> Result<(), Failure> {
+        match self.upload.all.store.size_of(&self.upload.key).await {
+            Ok(Some(size)) if size == self.size => Ok(()),
+            Ok(_) => Err(failure),
+            // Who writes objects is often not allowed to look at them. Nobody else knows the upload, so nobody else
+            // has ended it.
+            Err(error) if error.kind == FailureKind::Denied => {
+                warn!(
+                    key = %self.upload.key,
+                    "whether the object is complete could not be seen (s3:GetObject); it is taken to be"
+                );
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Delivery for LastDelivery {
+    fn attempt(&mut self) -> BoxFuture<'_, Outcome> {
+        Box::pin(self.send())
+    }
+}
+
+/// An upload that is given up is left to the next object for being aborted.
+impl Drop for LastDelivery {
+    fn drop(&mut self) {
+        if let Some(leftover) = self.upload.take_leftover() {
+            self.upload.all.leave(leftover);
+        }
+    }
+}
