@@ -13,7 +13,7 @@
 //! 2. A struct with what runs, and `build(options, &mut Diagnostics) -> Option<Self>`, which checks what the options mean together.
 //! 3. [`Filter`](ikada_plugin::Filter) for it: edit the fields, answer with a [`Verdict`](ikada_plugin::Verdict).
 //! 4. `plugin()`, and its line in [`filters`].
-//! 5. Its recorded cases pass in `tests/replay.rs`, which replays a case as soon as its filter is listed.
+//! 5. Its recorded cases pass in `tests/it/replay.rs`, which replays a case as soon as its filter is listed.
 //!
 //! **What it does not know:** `Match` (the engine does not ask a filter that has nothing to say), chunks, outputs.
 //!
