@@ -10,6 +10,8 @@ use std::collections::HashMap;
 use ikada_msgpack::{MapView, str_bytes};
 use smallvec::SmallVec;
 
+use super::escape::ends;
+
 /// The quick walk met a fingerprint that it knows.
 #[derive(Debug)]
 pub(super) struct Repeated;
@@ -80,19 +82,16 @@ impl Seen {
 }
 
 /// A number from a key's length and its ends; never 0, which marks an empty place.
-#[inline]
+#[inline(always)]
 fn fingerprint(key: &[u8]) -> u32 {
     let (first, last) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
-        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-        _ => match (key.first_chunk::<4>(), key.last_chunk::<4>()) {
-            (Some(first), Some(last)) => {
-                (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
-            }
-            _ => (key.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 0),
-        },
+        (Some(first), Some(last)) if key.len() > 16 => {
+            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+        }
+        _ => ends(key),
     };
     let first = first.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let last = (last ^ key.len() as u64).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+    let last = (last ^ (key.len() as u64) << 56).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
     ((first ^ last.rotate_left(29)).wrapping_mul(0xff51_afd7_ed55_8ccd) >> 32) as u32 | 1
 }
 

@@ -19,7 +19,7 @@ pub(super) enum Token<'a> {
 }
 
 /// Reads the token at the start of `buf` and says how many bytes it takes. `None` if it is cut short or no MessagePack.
-#[inline(always)]
+#[inline]
 pub(super) fn token(buf: &[u8]) -> Option<(Token<'_>, usize)> {
     let (&byte, rest) = buf.split_first()?;
     match byte {
@@ -36,6 +36,25 @@ pub(super) fn token(buf: &[u8]) -> Option<(Token<'_>, usize)> {
         0x80..=0x8f => Some((Token::Map(usize::from(byte & 0x0f)), 1)),
         0x90..=0x9f => Some((Token::Array(usize::from(byte & 0x0f)), 1)),
         _ => long(byte, rest),
+    }
+}
+
+/// Reads the string at the start of `buf` and says how many bytes it takes. `None` for anything else.
+#[inline(always)]
+pub(super) fn string(buf: &[u8]) -> Option<(&[u8], usize)> {
+    let (&byte, rest) = buf.split_first()?;
+    match byte {
+        0xa0..=0xbf => {
+            let len = usize::from(byte & 0x1f);
+            Some((rest.get(..len)?, 1 + len))
+        }
+        0xd9 => {
+            let (&len, rest) = rest.split_first()?;
+            let len = usize::from(len);
+            Some((rest.get(..len)?, 2 + len))
+        }
+        0xda | 0xdb => sized(rest, 2 << (byte - 0xda), 0),
+        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@
 use ikada_msgpack::{MAX_DEPTH, MapView, skip};
 
 use super::keys::{self, Repeated, Seen, Shelf};
-use super::token::{Token, token};
+use super::token::{Token, string, token};
 use super::{DateKey, escape, number};
 use crate::Entry;
 
@@ -121,13 +121,13 @@ impl<'o, const ON: bool, const IN: bool> Writer<'o, ON, IN> {
             if rest.is_empty() {
                 break;
             }
-            let used = match token(rest) {
-                Some((Token::Str(text), len)) => {
+            let used = match string(rest) {
+                Some((text, len)) => {
                     self.seen.add(shelf, text)?;
                     self.key(text, first);
                     len
                 }
-                _ => self.odd_key(rest, first)?,
+                None => self.odd_key(rest, first)?,
             };
             first = false;
             rest = &rest[used..];
@@ -156,12 +156,12 @@ impl<'o, const ON: bool, const IN: bool> Writer<'o, ON, IN> {
                 rest = behind_pair(rest);
                 continue;
             }
-            let used = match token(rest) {
-                Some((Token::Str(text), len)) => {
+            let used = match string(rest) {
+                Some((text, len)) => {
                     self.key(text, first);
                     len
                 }
-                _ => self.odd_key(rest, first)?,
+                None => self.odd_key(rest, first)?,
             };
             first = false;
             rest = &rest[used..];
@@ -184,7 +184,7 @@ impl<'o, const ON: bool, const IN: bool> Writer<'o, ON, IN> {
     #[inline]
     fn member_value(&mut self, buf: &[u8], depth: usize) -> Walk<usize> {
         self.out.push(b':');
-        if let Some((Token::Str(text), len)) = token(buf) {
+        if let Some((text, len)) = string(buf) {
             self.string(text);
             return Ok(len);
         }
