@@ -66,6 +66,7 @@ fn kinds() -> Vec<(&'static str, Chunk)> {
         ("docker, json log", chunk(|out, n| docker(out, n, json))),
         ("docker, japanese log", chunk(|out, n| docker(out, n, japanese))),
         ("docker, short log", chunk(|out, n| docker(out, n, "connection reset"))),
+        ("docker, a key twice", chunk(|out, n| twice(out, n, plain))),
         ("parsed, numbers and levels", chunk(parsed)),
         ("forty keys", chunk(forty)),
     ]
@@ -87,6 +88,12 @@ fn docker(out: &mut Vec<u8>, n: usize, log: &str) {
     pair(out, "container_name", "/ecs-orders-api-12-web-ea8f95f8b7c2d1a40300");
     pair(out, "source", if n.is_multiple_of(5) { "stderr" } else { "stdout" });
     pair(out, "log", log);
+}
+
+fn twice(out: &mut Vec<u8>, n: usize, log: &str) {
+    docker(out, n, log);
+    out[0] += 1;
+    pair(out, "source", "app");
 }
 
 fn parsed(out: &mut Vec<u8>, n: usize) {

@@ -98,8 +98,8 @@ pub fn write_entry(out: &mut Vec<u8>, entry: &Entry<'_>, date: Option<&DateKey>,
     }
 }
 
-/// Writes an encoded record as JSON that is already escaped for standing inside a JSON string, without quotes around it:
-/// `{\"log\":\"…\"}`.
+/// Writes an encoded record (or any other value) as JSON that is already escaped for standing inside a JSON string, without
+/// quotes around it: `{\"log\":\"…\"}`.
 ///
 /// Returns the length in bytes of the JSON text itself, which is what a service counts once it has read the string. Equal to
 /// [`write_record`] and then [`write_str_escaped`], in one pass.
@@ -114,6 +114,14 @@ pub fn write_record_in_string(out: &mut Vec<u8>, record: &[u8], style: JsonStyle
 
 /// Writes text as the body of a JSON string, without quotes around it: `"`, `\`, bytes below 0x20 and 0x7f are escaped,
 /// other text is copied, and each byte that is not UTF-8 becomes U+FFFD.
-pub fn write_str_escaped(out: &mut Vec<u8>, text: &[u8]) {
+///
+/// Returns the length in bytes of the text that a reader of the string gets.
+pub fn write_str_escaped(out: &mut Vec<u8>, text: &[u8]) -> usize {
+    let start = out.len();
     escape::text::<false, false>(out, text);
+    // Whatever is changed gets longer.
+    if out.len() - start == text.len() || text.is_ascii() {
+        return text.len();
+    }
+    text.utf8_chunks().map(|chunk| chunk.valid().len() + '\u{fffd}'.len_utf8() * chunk.invalid().len()).sum()
 }

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::keys::Fingerprint;
 use super::{escape, number};
 use crate::Timestamp;
 
@@ -85,6 +86,7 @@ pub struct DateKey {
     escaped: Box<[u8]>,
     plain: Box<[u8]>,
     format: DateFormat,
+    fingerprint: Fingerprint,
 }
 
 impl DateKey {
@@ -102,6 +104,7 @@ impl DateKey {
             escaped: member(escape::text::<true, false>),
             plain: member(escape::text::<false, false>),
             format,
+            fingerprint: Fingerprint::of(key.as_bytes()),
         }
     }
 
@@ -115,6 +118,11 @@ impl DateKey {
     #[must_use]
     pub fn format(&self) -> DateFormat {
         self.format
+    }
+
+    #[inline]
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 
     /// Writes `"key":value`.
@@ -179,14 +187,25 @@ fn write_calendar(out: &mut Vec<u8>, time: Timestamp, separator: u8, close: &[u8
     out.extend_from_slice(close);
 }
 
-/// Fills `text` with the last digits of `n`.
+/// Fills `text`, of even length, with the last digits of `n`, two at a time.
 #[inline]
 fn decimals(text: &mut [u8], mut n: u32) {
-    for byte in text.iter_mut().rev() {
-        *byte = b'0' + (n % 10) as u8;
-        n /= 10;
+    for pair in text.rchunks_exact_mut(2) {
+        pair.copy_from_slice(&PAIRS[(n % 100) as usize]);
+        n /= 100;
     }
 }
+
+/// `00` to `99`.
+static PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut n = 0;
+    while n < 100 {
+        pairs[n] = [b'0' + n as u8 / 10, b'0' + n as u8 % 10];
+        n += 1;
+    }
+    pairs
+};
 
 /// The Gregorian date `days` after 1970-01-01, counted in eras of 400 years that begin on the first of March.
 fn civil(days: i64) -> (i64, u32, u32) {

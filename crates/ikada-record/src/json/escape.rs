@@ -3,9 +3,10 @@
 //! `ON` says whether characters beyond ASCII become `\uxxxx`; `IN` says whether the JSON text is itself being put into a JSON
 //! string, so that each `"` and `\` of it is escaped once more.
 //!
-//! Nearly all text is clean: it is looked through in blocks of 16 bytes, which compilers turn into vector instructions, and copied
-//! as one piece. A block with something to escape goes byte by byte through a table, without a branch that depends on the
-//! text: JSON inside a log line has a quote every few bytes, and guessing where costs more than looking.
+//! Nearly all text is clean. Keys and other short texts are looked at as two words in registers; longer ones in blocks, which
+//! compilers turn into vector instructions, and copied as one piece. A block with something to escape goes byte by byte through
+//! a table, without a branch that depends on the text: JSON inside a log line has a quote every few bytes, and guessing where
+//! costs more than looking.
 
 /// Writes the body of a string and returns how many bytes of it are due to `IN`.
 #[inline(always)]

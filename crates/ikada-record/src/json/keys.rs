@@ -32,6 +32,8 @@ pub(super) struct Seen {
 pub(super) struct Shelf {
     start: usize,
     len: usize,
+    /// One bit for each fingerprint, several for one bit: most new keys are told by this alone.
+    hints: u64,
 }
 
 impl Shelf {
@@ -54,7 +56,7 @@ impl Seen {
         let end = start.checked_add(keys.checked_next_multiple_of(LANE)?)?;
         self.prints.get_mut(start..end)?.fill(0);
         self.top = end;
-        Some(Shelf { start, len: 0 })
+        Some(Shelf { start, len: 0, hints: 0 })
     }
 
     /// Gives the room of the innermost map back.
@@ -65,34 +67,44 @@ impl Seen {
 
     /// Remembers a key of the innermost map. Two keys with one fingerprint count as one: the careful walk looks closer.
     #[inline]
-    pub(super) fn add(&mut self, shelf: &mut Shelf, key: &[u8]) -> Result<(), Repeated> {
-        let print = fingerprint(key);
-        let (lanes, _) = self.prints[shelf.start..].as_chunks::<LANE>();
-        for lane in &lanes[..shelf.len.div_ceil(LANE).min(lanes.len())] {
-            if lane.iter().fold(false, |any, known| any | (*known == print)) {
-                return Err(Repeated);
-            }
+    pub(super) fn add(&mut self, shelf: &mut Shelf, key: Fingerprint) -> Result<(), Repeated> {
+        let Fingerprint(print) = key;
+        let hint = 1 << (print >> 26);
+        if shelf.hints & hint != 0 && self.knows(shelf, print) {
+            return Err(Repeated);
         }
+        shelf.hints |= hint;
         if let Some(place) = self.prints.get_mut(shelf.start + shelf.len) {
             *place = print;
         }
         shelf.len += 1;
         Ok(())
     }
+
+    fn knows(&self, shelf: &Shelf, print: u32) -> bool {
+        let (lanes, _) = self.prints[shelf.start..].as_chunks::<LANE>();
+        let mut lanes = lanes.iter().take(shelf.len.div_ceil(LANE));
+        lanes.any(|lane| lane.iter().fold(false, |any, known| any | (*known == print)))
+    }
 }
 
 /// A number from a key's length and its ends; never 0, which marks an empty place.
-#[inline(always)]
-fn fingerprint(key: &[u8]) -> u32 {
-    let (first, last) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
-        (Some(first), Some(last)) if key.len() > 16 => {
-            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
-        }
-        _ => ends(key),
-    };
-    let first = first.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let last = (last ^ (key.len() as u64) << 56).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
-    ((first ^ last.rotate_left(29)).wrapping_mul(0xff51_afd7_ed55_8ccd) >> 32) as u32 | 1
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Fingerprint(u32);
+
+impl Fingerprint {
+    #[inline(always)]
+    pub(super) fn of(key: &[u8]) -> Self {
+        let (first, last) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
+            (Some(first), Some(last)) if key.len() > 16 => {
+                (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+            }
+            _ => ends(key),
+        };
+        let first = first.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let last = (last ^ (key.len() as u64) << 56).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+        Self(((first ^ last.rotate_left(29)).wrapping_mul(0xff51_afd7_ed55_8ccd) >> 32) as u32 | 1)
+    }
 }
 
 /// The places of those pairs in a map whose string key comes again later, in order.
@@ -137,24 +149,37 @@ mod tests {
         keys.extend((0..1000).map(|n| n.to_string()));
         keys.extend(('a'..='z').flat_map(|a| ('a'..='z').map(move |b| format!("app.kubernetes.io/{a}{b}"))));
         keys.extend(('a'..='z').flat_map(|a| [format!("{a}"), format!("{a}{a}"), format!("{a}{a}{a}")]));
-        let prints: HashSet<u32> = keys.iter().map(|key| fingerprint(key.as_bytes())).collect();
+        let prints: HashSet<_> = keys.iter().map(|key| Fingerprint::of(key.as_bytes())).collect();
         assert!(prints.len() + 3 >= keys.len(), "{} of {}", prints.len(), keys.len());
     }
 
     #[test]
     fn a_map_forgets_what_its_sibling_showed() {
+        let of = Fingerprint::of;
         let mut seen = Seen::new();
         let mut outer = seen.open(3).unwrap();
-        seen.add(&mut outer, b"a").unwrap();
+        seen.add(&mut outer, of(b"a")).unwrap();
         for _ in 0..2 {
             let mut inner = seen.open(9).unwrap();
             for key in 0..9u8 {
-                seen.add(&mut inner, &[key]).unwrap();
+                seen.add(&mut inner, of(&[key])).unwrap();
             }
-            assert!(seen.add(&mut inner, &[3]).is_err());
+            assert!(seen.add(&mut inner, of(&[3])).is_err());
             seen.close(&inner);
         }
-        assert!(seen.add(&mut outer, b"a").is_err());
+        assert!(seen.add(&mut outer, of(b"a")).is_err());
         assert!(seen.open(MOST).is_none());
+    }
+
+    #[test]
+    fn each_of_many_keys_is_known_again() {
+        let mut seen = Seen::new();
+        let mut shelf = seen.open(MOST).unwrap();
+        for key in 0..MOST as u8 {
+            seen.add(&mut shelf, Fingerprint::of(&[key])).unwrap();
+        }
+        for key in 0..MOST as u8 {
+            assert!(seen.add(&mut shelf, Fingerprint::of(&[key])).is_err());
+        }
     }
 }

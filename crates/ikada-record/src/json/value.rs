@@ -4,7 +4,7 @@
 
 use ikada_msgpack::{MAX_DEPTH, MapView, skip};
 
-use super::keys::{self, Repeated, Seen, Shelf};
+use super::keys::{self, Fingerprint, Repeated, Seen, Shelf};
 use super::token::{Token, string, token};
 use super::{DateKey, escape, number};
 use crate::Entry;
@@ -123,7 +123,7 @@ impl<'o, const ON: bool, const IN: bool> Writer<'o, ON, IN> {
             }
             let used = match string(rest) {
                 Some((text, len)) => {
-                    self.seen.add(shelf, text)?;
+                    self.seen.add(shelf, Fingerprint::of(text))?;
                     self.key(text, first);
                     len
                 }
@@ -262,10 +262,10 @@ impl<const ON: bool> Writer<'_, ON, false> {
         self.out.push(b'{');
         if let Some(mut shelf) = shelf {
             if let Some(date) = date {
-                self.seen.add(&mut shelf, date.key())?;
+                self.seen.add(&mut shelf, date.fingerprint())?;
             }
             if metadata.is_some() {
-                self.seen.add(&mut shelf, INTERNAL)?;
+                self.seen.add(&mut shelf, Fingerprint::of(INTERNAL))?;
             }
             self.injected(entry, date, metadata)?;
             self.members_quick(&record[head..], pairs, 0, &mut shelf)?;

@@ -108,7 +108,7 @@ proptest! {
         for style in [ON, OFF] {
             let (mut inner, mut expected, mut out) = (Vec::new(), Vec::new(), vec![b'!']);
             write_value(&mut inner, &encoded, style);
-            write_str_escaped(&mut expected, &inner);
+            prop_assert_eq!(write_str_escaped(&mut expected, &inner), inner.len());
             let len = write_record_in_string(&mut out, &encoded, style);
             prop_assert_eq!(String::from_utf8_lossy(&out[1..]), String::from_utf8_lossy(&expected));
             prop_assert_eq!(len, inner.len());
@@ -129,9 +129,13 @@ proptest! {
     #[test]
     fn bytes_in_a_string_read_back_as_text(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
         let mut out = vec![b'"'];
-        write_str_escaped(&mut out, &bytes);
+        let len = write_str_escaped(&mut out, &bytes);
         out.push(b'"');
-        prop_assert!(serde_json::from_slice::<String>(&out).is_ok());
+        let read: String = serde_json::from_slice(&out).unwrap();
+        prop_assert_eq!(len, read.len());
+        if let Ok(text) = std::str::from_utf8(&bytes) {
+            prop_assert_eq!(text, read);
+        }
     }
 
     #[test]
