@@ -25,6 +25,22 @@ fn every_byte_is_escaped_at_every_place_of_a_word() {
 }
 
 #[test]
+fn text_of_every_length_is_looked_at_to_its_end() {
+    for len in 0..=100 {
+        for byte in [0, 0x1f, 0x20, 0x21, 0x22, 0x5b, 0x5c, 0x7e, 0x7f, 0x80, 0xe3, 0xff] {
+            for at in 0..=len {
+                let mut input: Vec<u8> = (0..len as u8).map(|n| b'0' + n % 10).collect();
+                input.insert(at, byte);
+                for style in [ON, OFF] {
+                    let value = s(&input);
+                    assert_eq!(bytes(&value, style), value.json(style.escape_unicode));
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_huge_string_comes_out_whole() {
     let mut input = "0123456789 plain text, \"quoted\" and 日本語\n".repeat(100_000).into_bytes();
     input.push(0xff);
