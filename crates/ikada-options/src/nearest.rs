@@ -6,7 +6,7 @@ const LONGEST: usize = 64;
 /// Returns up to three of `names` that `word` was probably meant to be, the nearest first.
 ///
 /// Case, `_`, `-`, `.` and blanks do not count (`logGroupName` is near `log_group_name`); a third of the letters may
-/// differ; a name that holds all words of the other is near as well (`log_group`, `log_group_name`).
+/// differ (none of a word of two); a name that holds all words of the other is near as well (`log_group`, `log_group_name`).
 ///
 /// ```
 /// use ikada_options::nearest;
@@ -40,7 +40,7 @@ pub fn quoted_list(names: &[&str], last: &str) -> String {
 
 fn distance(word: &str, letters: &str, name: &str) -> Option<usize> {
     let others = letters_of(name);
-    let limit = (letters.len().max(others.len()) / 3).max(1);
+    let limit = letters.len().max(others.len()) / 3;
     let distance = strsim::osa_distance(letters, &others);
     if distance <= limit {
         return Some(distance);
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn other_words_are_not_near() {
         assert!(nearest("compression", NAMES).is_empty());
-        assert!(nearest("x", NAMES).is_empty());
+        assert!(nearest("x", ["y", "xy"]).is_empty());
         assert!(nearest(&"region".repeat(100), NAMES).is_empty());
         assert!(nearest("", NAMES).is_empty());
     }
