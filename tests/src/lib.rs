@@ -1,1 +1,11 @@
-//! Black-box tests of the program, run as its users run it.
+//! Black-box tests of the program, run as its users run it: a process, a configuration, sockets, signals.
+//!
+//! [`Router`] is the program under test, [`Writer`] a client on its unix socket that writes numbered Docker-style messages,
+//! and `ikada_localaws::LocalAws` the other end, which spots numbers that are lost, doubled or out of order.
+#![allow(clippy::unwrap_used)]
+
+mod router;
+mod writer;
+
+pub use router::{Router, binary, free_port, wait_for};
+pub use writer::{Writer, docker_record, firelens_config};

@@ -1,0 +1,134 @@
+//! JSON values out of a stream of bytes, whatever stands between them.
+//!
+//! Values follow each other with or without line ends (reference, inputs §4.1). A line that is no JSON costs only itself, where
+//! Fluent Bit throws the whole segment away.
+
+use ikada_parse::json::transcode_one;
+
+/// Bytes that have come and are not yet a value.
+#[derive(Debug)]
+pub(crate) struct JsonStream {
+    buf: Vec<u8>,
+    at: usize,
+    limit: usize,
+}
+
+/// What stands next in the stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// A value, appended to the buffer given.
+    Value,
+    /// Bytes that are no JSON, skipped up to the next line end.
+    Malformed(String),
+    /// Nothing more until bytes come.
+    Wait,
+    /// A value longer than the limit: the stream cannot be trusted any more.
+    TooLong,
+}
+
+impl JsonStream {
+    /// A stream whose values have at most `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { buf: Vec::new(), at: 0, limit }
+    }
+
+    /// Adds bytes.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        self.buf.drain(..self.at);
+        self.at = 0;
+        self.buf.extend_from_slice(bytes);
+    }
+
+    /// Reads the next value into `out` as MessagePack. `ended` says that no bytes will come any more.
+    pub(crate) fn next(&mut self, out: &mut Vec<u8>, ended: bool) -> Next {
+        let rest = &self.buf[self.at..];
+        let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == 0).count();
+        self.at += blank;
+        let rest = &self.buf[self.at..];
+        if rest.is_empty() {
+            return Next::Wait;
+        }
+        let before = out.len();
+        match transcode_one(rest, out) {
+            // A number at the end of the bytes may go on in the next.
+            Ok(used) if used == rest.len() && !ended && !matches!(rest[used - 1], b'}' | b']' | b'"') => {
+                out.truncate(before);
+                self.wait()
+            }
+            Ok(used) => {
+                self.at += used;
+                Next::Value
+            }
+            Err(error) if error.incomplete && !ended => {
+                out.truncate(before);
+                self.wait()
+            }
+            Err(error) => {
+                out.truncate(before);
+                let from = error.offset.min(rest.len());
+                let end = rest[from..].iter().position(|byte| *byte == b'\n').map(|n| from + n + 1);
+                // Without a line end in sight there is nothing to find the next value by.
+                self.at += end.unwrap_or(rest.len());
+                Next::Malformed(error.to_string())
+            }
+        }
+    }
+
+    fn wait(&self) -> Next {
+        if self.buf.len() - self.at > self.limit { Next::TooLong } else { Next::Wait }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(chunks: &[&str]) -> (Vec<String>, usize) {
+        let mut stream = JsonStream::new(1000);
+        let (mut values, mut malformed) = (Vec::new(), 0);
+        for (n, chunk) in chunks.iter().enumerate() {
+            stream.feed(chunk.as_bytes());
+            loop {
+                let mut out = Vec::new();
+                match stream.next(&mut out, n + 1 == chunks.len()) {
+                    Next::Value => {
+                        let mut text = Vec::new();
+                        ikada_record::json::write_value(&mut text, &out, Default::default());
+                        values.push(String::from_utf8(text).unwrap());
+                    }
+                    Next::Malformed(_) => malformed += 1,
+                    Next::Wait => break,
+                    Next::TooLong => panic!("short values"),
+                }
+            }
+        }
+        (values, malformed)
+    }
+
+    #[test]
+    fn separators_are_optional() {
+        assert_eq!(all(&["{\"a\":1}\n{\"b\":2}{\"c\":3}"]).0, ["{\"a\":1}", "{\"b\":2}", "{\"c\":3}"]);
+    }
+
+    #[test]
+    fn a_value_may_come_in_pieces() {
+        assert_eq!(all(&["{\"a\":", "12", "3}", "45", "6 "]).0, ["{\"a\":123}", "456"]);
+    }
+
+    #[test]
+    fn a_bad_line_costs_only_itself() {
+        assert_eq!(
+            all(&["{\"a\":1}\nnot json\n{\"b\":2}\n"]),
+            (vec!["{\"a\":1}".into(), "{\"b\":2}".into()], 1)
+        );
+    }
+
+    #[test]
+    fn an_endless_value_is_noticed() {
+        let mut stream = JsonStream::new(100);
+        stream.feed(&[b'['; 50]);
+        assert_eq!(stream.next(&mut Vec::new(), false), Next::Wait);
+        stream.feed(&b"1,".repeat(100));
+        assert_eq!(stream.next(&mut Vec::new(), false), Next::TooLong);
+    }
+}

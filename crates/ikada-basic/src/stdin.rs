@@ -1,0 +1,146 @@
+//! Reads JSON from standard input; at its end the program stops.
+
+use ikada_diag::Diagnostics;
+use ikada_msgpack::View;
+use ikada_options::{ByteSize, Options, PropertyBag};
+use ikada_plugin::registry::BuildContext;
+use ikada_plugin::{BoxFuture, Dispatch, Gatherer, Input, InputContext, InputError, OnFull};
+use ikada_record::{Entry, Receipt};
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+
+use crate::json_lines::{JsonStream, Next};
+
+/// Reads JSON from standard input: objects, `[time, object]` or `[[time, metadata], object]`, one after another. At the end of
+/// the input the program delivers what it has and stops.
+#[derive(Debug, Options)]
+#[options(input = "stdin")]
+pub struct StdinOptions {
+    /// Largest value that is read.
+    #[option(default = "16M")]
+    pub buffer_size: ByteSize,
+}
+
+struct Stdin {
+    tag: Option<String>,
+    limit: usize,
+}
+
+/// Builds the input.
+pub fn build(
+    bag: &mut PropertyBag,
+    cx: &BuildContext,
+    diagnostics: &mut Diagnostics,
+) -> Option<Box<dyn Input>> {
+    let options = StdinOptions::parse(bag, diagnostics)?;
+    Some(Box::new(Stdin { tag: cx.tag.clone(), limit: options.buffer_size.0 as usize }))
+}
+
+impl Input for Stdin {
+    fn open<'a>(&'a mut self, _: &'a InputContext) -> BoxFuture<'a, Result<(), InputError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn run(self: Box<Self>, cx: InputContext) -> BoxFuture<'static, Result<(), InputError>> {
+        Box::pin(async move {
+            let ended = self.read(&cx).await;
+            if ended {
+                cx.quit.cancel();
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Stdin {
+    /// Reads until the end (`true`) or until it is told to stop.
+    async fn read(&self, cx: &InputContext) -> bool {
+        let tag = self.tag.as_deref().unwrap_or(&cx.id.name).as_bytes();
+        let mut stdin = tokio::io::stdin();
+        let mut stream = JsonStream::new(self.limit);
+        let mut gatherer = Gatherer::new(cx.flush);
+        let mut buf = vec![0; 64 * 1024];
+        loop {
+            let due = gatherer.due();
+            let read = tokio::select! {
+                biased;
+                () = cx.stop.cancelled() => None,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    hand_over(cx, &mut gatherer).await;
+                    continue;
+                }
+                read = stdin.read(&mut buf) => Some(read.unwrap_or(0)),
+            };
+            let Some(len) = read else {
+                hand_over(cx, &mut gatherer).await;
+                return false;
+            };
+            stream.feed(&buf[..len]);
+            take_values(cx, tag, &mut stream, &mut gatherer, len == 0);
+            while let Some(full) = gatherer.pop_full() {
+                dispatch(cx, full.finish(Receipt::unwatched())).await;
+            }
+            if len == 0 {
+                hand_over(cx, &mut gatherer).await;
+                return true;
+            }
+        }
+    }
+}
+
+fn take_values(cx: &InputContext, tag: &[u8], stream: &mut JsonStream, gatherer: &mut Gatherer, ended: bool) {
+    let mut value = Vec::new();
+    let (mut records, mut bytes) = (0, 0);
+    loop {
+        value.clear();
+        match stream.next(&mut value, ended) {
+            Next::Value => {
+                let builder = gatherer.builder(tag, Instant::now());
+                let before = builder.size();
+                if matches!(value.first(), Some(0x80..=0x8f | 0xde | 0xdf)) {
+                    builder.push_record(cx.service.clock.now(), &value);
+                } else if let Some(entry) = entry_of(&value) {
+                    builder.push_entry(&entry);
+                } else {
+                    malformed(cx, "neither an object nor [time, object]");
+                    continue;
+                }
+                records += 1;
+                bytes += (builder.size() - before) as u64;
+            }
+            Next::Malformed(error) => malformed(cx, &error),
+            Next::TooLong => {
+                malformed(cx, "a value is longer than Buffer_Size");
+                break;
+            }
+            Next::Wait => break,
+        }
+    }
+    cx.metrics.records.add(records);
+    cx.metrics.bytes.add(bytes);
+}
+
+/// The entry, if the value is `[time, object]` or `[[time, metadata], object]`.
+fn entry_of(value: &[u8]) -> Option<Entry<'_>> {
+    // JSON's array header is always one byte here: two elements.
+    let (entry, len) = Entry::scan(value).ok()?;
+    (len == value.len() && matches!(View::parse(entry.record_bytes()), Ok((View::Map(_), _))))
+        .then_some(entry)
+}
+
+fn malformed(cx: &InputContext, error: &str) {
+    cx.metrics.malformed.add(1);
+    warn!(instance = %cx.id, "a value was skipped: {error}");
+}
+
+async fn hand_over(cx: &InputContext, gatherer: &mut Gatherer) {
+    for builder in gatherer.take_all() {
+        dispatch(cx, builder.finish(Receipt::unwatched())).await;
+    }
+}
+
+async fn dispatch(cx: &InputContext, chunk: ikada_record::Chunk) {
+    let how = Dispatch { due: Instant::now(), on_full: OnFull::Wait };
+    cx.router.dispatch(&cx.id, chunk, how).await;
+}

@@ -1,0 +1,226 @@
+//! From a configuration to a pipeline that the engine can run.
+//!
+//! Every instance is built, whatever was found before: one load reports everything that is wrong.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ikada_config::{Instance, Loaded, ServiceOptions};
+use ikada_diag::{Diagnostic, Diagnostics, Span, Spanned, codes};
+use ikada_engine::{FilterSlot, InputSlot, Limits, OutputSlot, Pipeline};
+use ikada_options::{FilterCommon, InputCommon, LogLevel, OptionSet, Options, OutputCommon, PropertyBag};
+use ikada_plugin::registry::{BuildContext, Plugin, Registry, find};
+use ikada_plugin::{InstanceId, Kind, RetryLimit, Service};
+use ikada_record::Ledger;
+use ikada_record::json::JsonStyle;
+use ikada_route::{Matcher, Pattern, TagRegex};
+
+use crate::memory;
+use crate::plugins::{MISSING_FILTERS, MISSING_INPUTS, MISSING_OUTPUTS, Missing};
+
+/// A pipeline, and the log levels that single instances ask for.
+pub struct Assembled {
+    /// What the engine runs. Incomplete if there were errors.
+    pub pipeline: Pipeline,
+    /// Log levels by shown name.
+    pub levels: HashMap<String, LogLevel>,
+    /// The `[SERVICE]` section.
+    pub service: ServiceOptions,
+}
+
+/// Builds every plugin of a loaded configuration. Findings are added to `loaded`.
+pub fn assemble(loaded: &mut Loaded, registry: &Registry, dry_run: bool) -> Assembled {
+    let config = ikada_config::build_pipeline(&loaded.document, &mut loaded.diagnostics);
+    let service = Arc::new(Service {
+        flush: config.service.flush.0,
+        json: JsonStyle { escape_unicode: config.service.json_escape_unicode.unwrap_or(true) },
+        hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        ..Service::default()
+    });
+    let limits = limits(&config.service, loaded, config.outputs.len());
+    let mut work = Work {
+        found: &mut loaded.diagnostics,
+        registry,
+        service: service.clone(),
+        levels: HashMap::new(),
+        dry_run,
+    };
+    let inputs = config.inputs.into_iter().filter_map(|instance| work.input(instance)).collect();
+    let filters = config.filters.into_iter().filter_map(|instance| work.filter(instance)).collect();
+    let outputs = config.outputs.into_iter().filter_map(|instance| work.output(instance)).collect();
+    let levels = work.levels;
+    Assembled {
+        pipeline: Pipeline { service, limits, inputs, filters, outputs },
+        levels,
+        service: config.service,
+    }
+}
+
+fn limits(service: &ServiceOptions, loaded: &Loaded, outputs: usize) -> Limits {
+    let usual = Limits::default();
+    let queue_full = (memory::budget() / outputs.max(1)).max(1 << 20);
+    let written = |key: &str, value: Duration, usual: Duration| {
+        if loaded.document.sets_service(key) { value } else { usual }
+    };
+    Limits {
+        queue_full,
+        queue_pace: usual.queue_pace.min(queue_full),
+        backoff_base: written("scheduler.base", service.scheduler_base.0, usual.backoff_base),
+        backoff_cap: written("scheduler.cap", service.scheduler_cap.0, usual.backoff_cap),
+        ..usual
+    }
+}
+
+struct Work<'w> {
+    found: &'w mut Diagnostics,
+    registry: &'w Registry,
+    service: Arc<Service>,
+    levels: HashMap<String, LogLevel>,
+    dry_run: bool,
+}
+
+impl Work<'_> {
+    fn input(&mut self, mut instance: Instance) -> Option<InputSlot> {
+        let id = identify(Kind::Input, &instance);
+        let plugin = self.plugin(&instance.plugin, &self.registry.inputs, MISSING_INPUTS)?;
+        let common = InputCommon::parse(&mut instance.bag, self.found);
+        let mut cx = self.context(&id);
+        if let Some(common) = &common {
+            self.level(&id, common.log_level);
+            cx.tag = common.tag.as_ref().map(|tag| tag.value.clone());
+            cx.mem_buf_limit =
+                common.mem_buf_limit.as_ref().map(|limit| limit.value.0).filter(|limit| *limit > 0);
+        }
+        let input = self.build(plugin, &mut instance.bag, &cx, &InputCommon::set())?;
+        let mem_buf_limit = cx.mem_buf_limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        common.map(|_| InputSlot { id, input, metrics: Arc::default(), mem_buf_limit })
+    }
+
+    fn filter(&mut self, mut instance: Instance) -> Option<FilterSlot> {
+        let id = identify(Kind::Filter, &instance);
+        let plugin = self.plugin(&instance.plugin, &self.registry.filters, MISSING_FILTERS)?;
+        let common = FilterCommon::parse(&mut instance.bag, self.found);
+        let cx = self.context(&id);
+        let filter = self.build(plugin, &mut instance.bag, &cx, &FilterCommon::set())?;
+        let common = common?;
+        self.level(&id, common.log_level);
+        let matcher = self.matcher(common.match_pattern.as_ref(), common.match_regex.as_ref())?;
+        common.active.0.then(|| FilterSlot { id, matcher, filter, metrics: Arc::default() })
+    }
+
+    fn output(&mut self, mut instance: Instance) -> Option<OutputSlot> {
+        let id = identify(Kind::Output, &instance);
+        let plugin = self.plugin(&instance.plugin, &self.registry.outputs, MISSING_OUTPUTS)?;
+        let common = OutputCommon::parse(&mut instance.bag, self.found);
+        let mut cx = self.context(&id);
+        cx.net = common.as_ref().map(|common| common.net.clone());
+        let output = self.build(plugin, &mut instance.bag, &cx, &OutputCommon::set())?;
+        let common = common?;
+        self.level(&id, common.log_level);
+        let matcher = self.matcher(common.match_pattern.as_ref(), common.match_regex.as_ref())?;
+        let retry = match common.retry_limit.as_ref().map(|limit| limit.value) {
+            None | Some(ikada_options::RetryLimit::Unlimited) => RetryLimit::Unlimited,
+            Some(ikada_options::RetryLimit::Limit(times)) => RetryLimit::Times(times),
+            Some(ikada_options::RetryLimit::Never) => RetryLimit::Times(0),
+        };
+        let ledger = Arc::new(Ledger::default());
+        Some(OutputSlot { id, matcher, output, metrics: Arc::default(), ledger, retry })
+    }
+
+    fn context(&self, id: &Arc<InstanceId>) -> BuildContext {
+        BuildContext {
+            id: id.clone(),
+            service: self.service.clone(),
+            tag: None,
+            mem_buf_limit: None,
+            net: None,
+            dry_run: self.dry_run,
+        }
+    }
+
+    fn level(&mut self, id: &InstanceId, level: Option<LogLevel>) {
+        if let Some(level) = level {
+            self.levels.insert(id.shown().to_owned(), level);
+        }
+    }
+
+    fn build<P: ?Sized>(
+        &mut self,
+        plugin: &Plugin<P>,
+        bag: &mut PropertyBag,
+        cx: &BuildContext,
+        common: &OptionSet,
+    ) -> Option<Box<P>> {
+        let built = (plugin.build)(bag, cx, self.found);
+        bag.finish(&[&(plugin.options)(), common], self.found);
+        built
+    }
+
+    fn plugin<'r, P: ?Sized>(
+        &mut self,
+        name: &Spanned<String>,
+        known: &'r [Plugin<P>],
+        missing: &[Missing],
+    ) -> Option<&'r Plugin<P>> {
+        if let Some(plugin) = find(known, &name.value) {
+            return Some(plugin);
+        }
+        self.found.push(unknown_plugin(name, known, missing));
+        None
+    }
+
+    /// Which tags an instance takes; `None` with a finding if its expression is none.
+    fn matcher(
+        &mut self,
+        pattern: Option<&Spanned<String>>,
+        regex: Option<&Spanned<String>>,
+    ) -> Option<Matcher> {
+        let pattern = pattern.map(|pattern| Pattern::new(&pattern.value));
+        let regex = match regex.map(|regex| (regex.span, TagRegex::new(&regex.value))) {
+            None => None,
+            Some((_, Ok(regex))) => Some(regex),
+            Some((span, Err(error))) => {
+                self.found.push(bad_regex(span, &error));
+                return None;
+            }
+        };
+        Some(Matcher { pattern, regex })
+    }
+}
+
+fn bad_regex(span: Span, error: &dyn std::fmt::Display) -> Diagnostic {
+    Diagnostic::error(codes::BAD_REGEX, format!("not a regular expression: {error}")).at(span).help(
+        "`Match` takes patterns with `*`; here parentheses, brackets and the like have their meaning in Ruby",
+    )
+}
+
+fn unknown_plugin<P: ?Sized>(name: &Spanned<String>, known: &[Plugin<P>], missing: &[Missing]) -> Diagnostic {
+    if let Some(missing) = missing.iter().find(|missing| missing.name == name.value) {
+        let message = format!("Fluent Bit has `{}`, Ikada does not have it yet", name.value);
+        let help = (!missing.instead.is_empty()).then(|| missing.instead.to_owned());
+        return Diagnostic::error(codes::UNSUPPORTED_PLUGIN, message).at(name.span).maybe_help(help);
+    }
+    let near = known
+        .iter()
+        .map(|plugin| (strsim::jaro_winkler(plugin.name, &name.value), plugin.name))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(likeness, _)| *likeness > 0.75);
+    let names: Vec<_> = known.iter().map(|plugin| plugin.name).collect();
+    let help = match near {
+        Some((_, near)) => format!("did you mean `{near}`?"),
+        None => format!("there are {}", names.join(", ")),
+    };
+    Diagnostic::error(codes::UNKNOWN_PLUGIN, format!("no plugin is named `{}`", name.value))
+        .at(name.span)
+        .help(help)
+}
+
+fn identify(kind: Kind, instance: &Instance) -> Arc<InstanceId> {
+    Arc::new(InstanceId {
+        kind,
+        plugin: instance.plugin.value.clone(),
+        name: instance.id.clone(),
+        alias: instance.alias.as_ref().map(|alias| alias.value.clone()),
+    })
+}

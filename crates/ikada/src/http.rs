@@ -1,0 +1,288 @@
+//! The HTTP server people's health checks and scrapers ask, in Fluent Bit's recorded shapes.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use ikada_engine::View;
+use ikada_plugin::{Clock, Counter, SystemClock};
+use serde_json::{Map, Value, json};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// What `[SERVICE]` says of health.
+#[derive(Debug, Clone, Copy)]
+pub struct HealthRules {
+    /// `HC_Errors_Count`: more errors than this within the period is unhealthy.
+    pub errors: u64,
+    /// `HC_Retry_Failure_Count`: the same for batches given up after retries.
+    pub retry_failures: u64,
+    /// `HC_Period`.
+    pub period: Duration,
+    /// `Health_Check`: whether the rules apply at all.
+    pub on: bool,
+}
+
+/// What the endpoints show.
+pub struct Admin {
+    view: View,
+    plugins: Value,
+    rules: HealthRules,
+    started: Instant,
+    started_at: i64,
+    samples: Mutex<VecDeque<Sample>>,
+}
+
+#[derive(Clone, Copy)]
+struct Sample {
+    at: Instant,
+    errors: u64,
+    retry_failures: u64,
+}
+
+impl Admin {
+    /// Endpoints over a running engine. `plugins` are the names of inputs, filters and outputs that are built in.
+    #[must_use]
+    pub fn new(view: View, plugins: [Vec<&'static str>; 3], rules: HealthRules) -> Arc<Self> {
+        let [inputs, filters, outputs] = plugins;
+        Arc::new(Self {
+            view,
+            plugins: json!({"plugins": {"inputs": inputs, "filters": filters, "outputs": outputs}}),
+            rules,
+            started: Instant::now(),
+            started_at: SystemClock.now().secs(),
+            samples: Mutex::default(),
+        })
+    }
+
+    /// Serves until `stop` fires.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+        let sampler = self.rules.on.then(|| tokio::spawn(self.clone().sample(stop.clone())));
+        let app = Router::new()
+            .route("/", get(root))
+            .route("/api/v1/uptime", get(uptime))
+            .route("/api/v1/health", get(health))
+            .route("/api/v2/health", get(health_details))
+            .route("/api/v1/plugins", get(plugins))
+            .route("/api/v1/metrics", get(metrics))
+            .route("/api/v1/metrics/prometheus", get(prometheus))
+            .with_state(self);
+        let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await;
+        if let Err(error) = served {
+            tracing::error!("[http_server] ended: {error}");
+        }
+        if let Some(sampler) = sampler {
+            sampler.abort();
+        }
+    }
+
+    /// Takes a sample of the outputs' failures every second, as far back as the period reaches.
+    async fn sample(self: Arc<Self>, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let sample = self.failures();
+            let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+            samples.push_back(sample);
+            while samples.front().is_some_and(|first| sample.at - first.at > self.rules.period) {
+                samples.pop_front();
+            }
+        }
+    }
+
+    fn failures(&self) -> Sample {
+        let sum = |of: fn(&ikada_plugin::OutputMetrics) -> &Counter| {
+            self.view.outputs.iter().map(|(_, metrics, _)| of(metrics).get()).sum()
+        };
+        Sample { at: Instant::now(), errors: sum(|m| &m.errors), retry_failures: sum(|m| &m.retries_failed) }
+    }
+
+    /// Errors and given-up batches within the period, and whether they are few enough.
+    fn health(&self) -> (u64, u64, bool) {
+        let now = self.failures();
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(first) = samples.front() else { return (0, 0, true) };
+        let errors = now.errors - first.errors;
+        let retry_failures = now.retry_failures - first.retry_failures;
+        (errors, retry_failures, errors <= self.rules.errors && retry_failures <= self.rules.retry_failures)
+    }
+}
+
+/// A body as JSON.
+struct Json(Value);
+
+impl IntoResponse for Json {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], self.0.to_string()).into_response()
+    }
+}
+
+async fn root() -> Json {
+    Json(json!({"fluent-bit": {"version": env!("CARGO_PKG_VERSION"), "edition": "Ikada", "flags": []}}))
+}
+
+async fn uptime(State(admin): State<Arc<Admin>>) -> Json {
+    let secs = admin.started.elapsed().as_secs();
+    // Fluent Bit's plural starts at two: "0 day, 0 hour".
+    let count = |n: u64, unit: &str| format!("{n} {unit}{}", if n > 1 { "s" } else { "" });
+    let text = format!(
+        "Fluent Bit has been running:  {}, {}, {} and {}",
+        count(secs / 86_400, "day"),
+        count(secs / 3600 % 24, "hour"),
+        count(secs / 60 % 60, "minute"),
+        count(secs % 60, "second"),
+    );
+    Json(json!({"uptime_sec": secs, "uptime_hr": text}))
+}
+
+async fn health(State(admin): State<Arc<Admin>>) -> Response {
+    match admin.health() {
+        (_, _, true) => (StatusCode::OK, "ok\n").into_response(),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "error\n").into_response(),
+    }
+}
+
+async fn health_details(State(admin): State<Arc<Admin>>) -> Response {
+    let (errors, retries_failed, healthy) = admin.health();
+    let body = json!({
+        "status": if healthy { "ok" } else { "error" },
+        "errors": errors,
+        "retries_failed": retries_failed,
+        "error_limit": admin.rules.errors,
+        "retry_failure_limit": admin.rules.retry_failures,
+        "period_limit": admin.rules.period.as_secs(),
+    });
+    let status = if healthy { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    (status, Json(body)).into_response()
+}
+
+async fn plugins(State(admin): State<Arc<Admin>>) -> Json {
+    Json(admin.plugins.clone())
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> Json {
+    let mut inputs = Map::new();
+    for (id, m) in &admin.view.inputs {
+        inputs.insert(id.shown().into(), json!({"records": m.records.get(), "bytes": m.bytes.get()}));
+    }
+    let mut filters = Map::new();
+    for (id, m) in &admin.view.filters {
+        let body = json!({
+            "drop_records": m.drop_records.get(), "add_records": m.add_records.get(),
+            "records": m.records.get(), "bytes": m.bytes.get(), "drop_bytes": m.drop_bytes.get(),
+        });
+        filters.insert(id.shown().into(), body);
+    }
+    let mut outputs = Map::new();
+    for (id, m, ledger) in &admin.view.outputs {
+        let body = json!({
+            "proc_records": m.proc_records.get(), "proc_bytes": m.proc_bytes.get(), "errors": m.errors.get(),
+            "retries": m.retries.get(), "retries_failed": m.retries_failed.get(),
+            "dropped_records": ledger.dropped_total(), "retried_records": m.retried_records.get(),
+        });
+        outputs.insert(id.shown().into(), body);
+    }
+    Json(json!({"input": inputs, "filter": filters, "output": outputs}))
+}
+
+async fn prometheus(State(admin): State<Arc<Admin>>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], exposition(&admin)).into_response()
+}
+
+type Rows<'a> = Vec<(&'static str, &'static str, Vec<(&'a str, u64)>)>;
+
+/// Counters in the text format, sorted by name, each sample with a stamp in milliseconds.
+fn exposition(admin: &Admin) -> String {
+    let view = &admin.view;
+    let filter = |of: fn(&ikada_plugin::FilterMetrics) -> &Counter| {
+        view.filters.iter().map(|(id, m)| (id.shown(), of(m).get())).collect()
+    };
+    let input = |of: fn(&ikada_plugin::InputMetrics) -> &Counter| {
+        view.inputs.iter().map(|(id, m)| (id.shown(), of(m).get())).collect()
+    };
+    let output = |of: fn(&ikada_plugin::OutputMetrics) -> &Counter| {
+        view.outputs.iter().map(|(id, m, _)| (id.shown(), of(m).get())).collect()
+    };
+    let dropped = view.outputs.iter().map(|(id, _, ledger)| (id.shown(), ledger.dropped_total())).collect();
+    let rows: Rows<'_> = vec![
+        ("fluentbit_filter_add_records_total", "Fluentbit metrics.", filter(|m| &m.add_records)),
+        ("fluentbit_filter_bytes_total", "Fluentbit metrics.", filter(|m| &m.bytes)),
+        ("fluentbit_filter_drop_bytes_total", "Fluentbit metrics.", filter(|m| &m.drop_bytes)),
+        ("fluentbit_filter_drop_records_total", "Fluentbit metrics.", filter(|m| &m.drop_records)),
+        ("fluentbit_filter_records_total", "Fluentbit metrics.", filter(|m| &m.records)),
+        ("fluentbit_input_bytes_total", "Number of input bytes.", input(|m| &m.bytes)),
+        (
+            "fluentbit_input_malformed_total",
+            "Number of frames, messages or lines refused.",
+            input(|m| &m.malformed),
+        ),
+        ("fluentbit_input_records_total", "Number of input records.", input(|m| &m.records)),
+        ("fluentbit_output_dropped_records_total", "Number of dropped records.", dropped),
+        ("fluentbit_output_errors_total", "Number of output errors.", output(|m| &m.errors)),
+        ("fluentbit_output_proc_bytes_total", "Number of processed output bytes.", output(|m| &m.proc_bytes)),
+        (
+            "fluentbit_output_proc_records_total",
+            "Number of processed output records.",
+            output(|m| &m.proc_records),
+        ),
+        (
+            "fluentbit_output_retried_records_total",
+            "Number of retried records.",
+            output(|m| &m.retried_records),
+        ),
+        (
+            "fluentbit_output_retries_failed_total",
+            "Number of abandoned batches because the maximum number of re-tries was reached.",
+            output(|m| &m.retries_failed),
+        ),
+        ("fluentbit_output_retries_total", "Number of output retries.", output(|m| &m.retries)),
+    ];
+    let now = SystemClock.now().millis();
+    let mut text = String::new();
+    for (name, help, samples) in rows.into_iter().filter(|(_, _, samples)| !samples.is_empty()) {
+        append(&mut text, format_args!("# HELP {name} {help}\n# TYPE {name} counter\n"));
+        for (instance, value) in samples {
+            append(&mut text, format_args!("{name}{{name=\"{}\"}} {value} {now}\n", escaped(instance)));
+        }
+    }
+    let (uptime, version) = (admin.started.elapsed().as_secs(), env!("CARGO_PKG_VERSION"));
+    append(
+        &mut text,
+        format_args!(
+            "# HELP fluentbit_uptime Number of seconds that Fluent Bit has been running.\n\
+             # TYPE fluentbit_uptime counter\nfluentbit_uptime {uptime}\n\
+             # HELP process_start_time_seconds Start time of the process since unix epoch in seconds.\n\
+             # TYPE process_start_time_seconds gauge\nprocess_start_time_seconds {}\n\
+             # HELP fluentbit_build_info Build version information.\n\
+             # TYPE fluentbit_build_info gauge\nfluentbit_build_info{{version=\"{version}\",edition=\"Ikada\"}} 1\n",
+            admin.started_at
+        ),
+    );
+    text
+}
+
+fn append(text: &mut String, what: std::fmt::Arguments<'_>) {
+    text.write_fmt(what).expect("writing into a String does not fail");
+}
+
+fn escaped(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// Binds the server's socket.
+///
+/// # Errors
+/// The address is taken or none of ours.
+pub async fn bind(address: &str, port: u16) -> std::io::Result<TcpListener> {
+    let address: SocketAddr = format!("{address}:{port}")
+        .parse()
+        .map_err(|_| std::io::Error::other(format!("`{address}` is no IP address")))?;
+    TcpListener::bind(address).await
+}

@@ -1,0 +1,316 @@
+//! Load, check, run, stop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ikada_config::{DiskFiles, Grace, Loaded, ProcessEnv, Section as ConfigSection, SectionKind};
+use ikada_diag::Span;
+use ikada_engine::{Engine, Report};
+use ikada_options::LogLevel;
+use ikada_plugin::registry::Registry;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::assemble::{Assembled, assemble};
+use crate::cli::{Run, Section};
+use crate::http::{self, Admin, HealthRules};
+use crate::{log, render};
+
+/// How a run ended: the process's exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything was delivered or dropped with a reason.
+    Clean = 0,
+    /// The configuration or the command line is wrong.
+    Config = 1,
+    /// Records were left unsent at the stop.
+    Unsent = 2,
+    /// An input, the HTTP server or the working directory failed at start.
+    Start = 255,
+}
+
+/// The drain's time when the configuration writes no `Grace`: what ECS allows between SIGTERM and SIGKILL (30 s), less a margin.
+const USUAL_GRACE: Duration = Duration::from_secs(28);
+
+/// Runs the program as the command line says.
+pub fn run(args: &Run, registry: &Registry) -> Exit {
+    if let Some(dir) = &args.workdir
+        && let Err(failed) = std::env::set_current_dir(dir)
+    {
+        error!("could not change to the directory {}: {failed}", dir.display());
+        return Exit::Start;
+    }
+    let mut loaded = load(args);
+    let assembled = assemble(&mut loaded, registry, args.dry_run);
+    configure_log(args, &assembled);
+    render::findings(&loaded.diagnostics, &loaded.sources);
+    for ignored in &args.ignored {
+        warn!("[config] `{ignored}` on the command line has no meaning here");
+    }
+    if !args.plugins.is_empty() {
+        info!(
+            "[config] plugins named with -e are not loaded: what the AWS image's shared objects do is built in"
+        );
+    }
+    if loaded.diagnostics.has_errors() {
+        error!("configuration file contains errors, aborting.");
+        return Exit::Config;
+    }
+    if args.dry_run {
+        say("configuration test is successful");
+        return Exit::Clean;
+    }
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(8);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("ikada")
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(failed) => {
+            error!("the runtime could not start: {failed}");
+            return Exit::Start;
+        }
+    };
+    let exit = runtime.block_on(serve(assembled, registry, &loaded));
+    // A blocked write to a dead terminal or pipe must not keep the process from ending.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    exit
+}
+
+fn load(args: &Run) -> Loaded {
+    let working_dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let mut loaded = match &args.config {
+        Some(path) => ikada_config::load(path, &DiskFiles, &ProcessEnv, &working_dir),
+        None => Loaded::nothing("command line", &working_dir),
+    };
+    let sections = command_line_sections(args, &mut loaded);
+    loaded.put_first(sections, &ProcessEnv);
+    for path in &args.parsers {
+        loaded.add_parsers(path, None, &DiskFiles, &ProcessEnv, &working_dir);
+    }
+    for (path, span) in named_parser_files(&loaded) {
+        loaded.add_parsers(&path, Some(span), &DiskFiles, &ProcessEnv, &working_dir);
+    }
+    loaded
+}
+
+/// What `Parsers_File` lines of all `[SERVICE]` sections name.
+fn named_parser_files(loaded: &Loaded) -> Vec<(PathBuf, Span)> {
+    let services = loaded.document.of_kind(SectionKind::Service);
+    let named = services.flat_map(|service| &service.properties).filter(|p| p.is_named("parsers_file"));
+    named.map(|p| (PathBuf::from(&p.value.value), p.value.span)).collect()
+}
+
+/// What `-i`, `-F`, `-o` and the service flags say, as sections that stand before those of the file.
+fn command_line_sections(args: &Run, loaded: &mut Loaded) -> Vec<ConfigSection> {
+    let mut sections = Vec::new();
+    if !args.service.is_empty() {
+        let pairs = args.service.iter().map(|(key, value)| (*key, value.as_str()));
+        sections.push(ConfigSection::from_pairs(
+            &mut loaded.sources,
+            "command line",
+            SectionKind::Service,
+            pairs,
+        ));
+    }
+    for plugin in &args.sections {
+        let (kind, host_key) = match plugin.section {
+            Section::Input => (SectionKind::Input, "listen"),
+            Section::Filter => (SectionKind::Filter, "host"),
+            Section::Output => (SectionKind::Output, "host"),
+        };
+        let (name, host, port) = address(&plugin.name);
+        let mut pairs = vec![("name", name)];
+        pairs.extend(host.map(|host| (host_key, host)));
+        pairs.extend(port.map(|port| ("port", port)));
+        pairs.extend(plugin.properties.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        sections.push(ConfigSection::from_pairs(&mut loaded.sources, "command line", kind, pairs));
+    }
+    sections
+}
+
+/// Splits `forward://127.0.0.1:24224`.
+fn address(name: &str) -> (&str, Option<&str>, Option<&str>) {
+    let Some((name, rest)) = name.split_once("://") else { return (name, None, None) };
+    match rest.rsplit_once(':') {
+        Some((host, port)) => (name, Some(host), Some(port)),
+        None => (name, Some(rest), None),
+    }
+}
+
+fn configure_log(args: &Run, assembled: &Assembled) {
+    let written = match std::env::var("FLB_LOG_LEVEL").ok().and_then(|text| level_named(&text)) {
+        Some(level) => level,
+        None => assembled.service.log_level,
+    };
+    let level = match (args.quiet, args.verbose) {
+        (true, _) => LogLevel::Off,
+        (false, 0) => written,
+        (false, 1) => LogLevel::Debug,
+        (false, _) => LogLevel::Trace,
+    };
+    let file = assembled.service.log_file.as_ref().map(|file| file.value.as_path());
+    log::configure(level, assembled.levels.clone(), args.log_file.as_deref().or(file));
+}
+
+fn level_named(text: &str) -> Option<LogLevel> {
+    <LogLevel as ikada_options::OptionValue>::parse_value(text).ok()
+}
+
+async fn serve(assembled: Assembled, registry: &Registry, loaded: &Loaded) -> Exit {
+    let Assembled { pipeline, service, .. } = assembled;
+    let grace = match service.grace {
+        _ if !loaded.document.sets_service("grace") => USUAL_GRACE,
+        Grace::Within(grace) => grace,
+        Grace::UntilDelivered => Duration::from_secs(u64::from(u32::MAX)),
+    };
+    // Installed before anything listens: a stop that comes early is a stop all the same.
+    let stop = stop_signal();
+    info!("[ikada] version={}, pid={}", env!("CARGO_PKG_VERSION"), std::process::id());
+    let engine = match Engine::start(pipeline).await {
+        Ok(engine) => engine,
+        Err(failed) => {
+            let cause = std::error::Error::source(&failed).map(chain).unwrap_or_default();
+            error!(instance = %failed.id, "{cause}");
+            error!("[engine] input initialization failed");
+            return Exit::Start;
+        }
+    };
+    let admin_stop = CancellationToken::new();
+    let admin = if service.http_server {
+        match http::bind(&service.http_listen, service.http_port).await {
+            Ok(listener) => {
+                info!("[http_server] listen iface={} tcp_port={}", service.http_listen, service.http_port);
+                let rules = HealthRules {
+                    errors: service.hc_errors_count,
+                    retry_failures: service.hc_retry_failure_count,
+                    period: Duration::from_secs(service.hc_period),
+                    on: service.health_check,
+                };
+                let admin: Arc<Admin> = Admin::new(engine.view(), names(registry), rules);
+                Some(tokio::spawn(admin.serve(listener, admin_stop.clone())))
+            }
+            Err(failed) => {
+                error!(
+                    "[http_server] could not listen on {}:{}: {failed}",
+                    service.http_listen, service.http_port
+                );
+                let _: Report = engine.drain(Duration::ZERO).await;
+                return Exit::Start;
+            }
+        }
+    } else {
+        None
+    };
+    info!("[engine] Shutdown Grace Period={}, Shutdown Input Grace Period={0}", grace.as_secs());
+    let quit = engine.quit();
+    tokio::select! {
+        name = stop => say(&format!("[engine] caught signal ({name})")),
+        () = quit.cancelled() => {}
+    }
+    warn!("[engine] service will shutdown in max {} seconds", grace.as_secs());
+    info!("[engine] pausing all inputs..");
+    let report = engine.drain(grace).await;
+    admin_stop.cancel();
+    if let Some(admin) = admin {
+        admin.abort();
+    }
+    tell(&report)
+}
+
+fn names(registry: &Registry) -> [Vec<&'static str>; 3] {
+    [
+        registry.inputs.iter().map(|plugin| plugin.name).collect(),
+        registry.filters.iter().map(|plugin| plugin.name).collect(),
+        registry.outputs.iter().map(|plugin| plugin.name).collect(),
+    ]
+}
+
+/// Resolves with the name of the first signal that asks the process to stop. Later ones have no further effect.
+fn stop_signal() -> impl Future<Output = &'static str> {
+    let kinds = [
+        ("SIGTERM", SignalKind::terminate()),
+        ("SIGINT", SignalKind::interrupt()),
+        ("SIGQUIT", SignalKind::quit()),
+    ];
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    for (name, kind) in kinds {
+        match signal(kind) {
+            Ok(mut signals) => {
+                let sender = sender.clone();
+                tokio::spawn(async move {
+                    while signals.recv().await.is_some() {
+                        // A full channel holds the first signal, which is all that counts.
+                        sender.try_send(name).ok();
+                    }
+                });
+            }
+            Err(failed) => error!("[engine] {name} cannot be caught: {failed}"),
+        }
+    }
+    if let Ok(mut hangups) = signal(SignalKind::hangup()) {
+        tokio::spawn(async move {
+            while hangups.recv().await.is_some() {
+                warn!("[reload] hot reloading is not enabled");
+            }
+        });
+    }
+    async move {
+        match receiver.recv().await {
+            Some(name) => name,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The last lines: what each input read, and what became of it at each output.
+fn tell(report: &Report) -> Exit {
+    for input in &report.inputs {
+        let (records, unsent) = (input.records, input.unsent);
+        let (filtered, unmatched) = (input.filtered, input.unmatched);
+        let text = format!("read={records}, unsent={unsent}, filtered={filtered}, unmatched={unmatched}");
+        if unsent > 0 {
+            error!(instance = %input.id, "{text}");
+        } else {
+            info!(instance = %input.id, "{text}");
+        }
+    }
+    for output in &report.outputs {
+        let total: u64 = output.dropped.iter().map(|(_, count)| count).sum();
+        let mut text = format!("sent={}, unsent={}, dropped={total}", output.sent, output.unsent);
+        for (reason, count) in &output.dropped {
+            text.push_str(&format!(", {reason}={count}"));
+        }
+        if output.unsent + total > 0 {
+            error!(instance = %output.id, "{text}");
+        } else {
+            info!(instance = %output.id, "{text}");
+        }
+    }
+    if report.receipts_lost > 0 {
+        error!("[engine] {} receipts were lost: this is a bug in Ikada", report.receipts_lost);
+    }
+    info!("[engine] service has stopped ({} records unsent)", report.unsent());
+    if report.is_clean() { Exit::Clean } else { Exit::Unsent }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    text
+}
+
+/// A line of the program itself, without a level.
+fn say(text: &str) {
+    use std::io::Write;
+    let stamp = chrono::Local::now().format("%Y/%m/%d %H:%M:%S");
+    drop(writeln!(std::io::stderr().lock(), "[{stamp}] {text}"));
+}

@@ -1,0 +1,68 @@
+//! What the container in the Docker tests runs: it writes numbered lines, and lines of chosen lengths, to both of its
+//! streams, and then stays, because Docker forgets the lines of a container that has ended.
+//!
+//! `talker COUNT PAUSE [LENGTH...]`: COUNT lines with PAUSE microseconds between them, then a line of each LENGTH in bytes.
+//! The tests include this file as well, to know what was written. It is compiled by itself and has no dependencies.
+#![allow(dead_code, missing_docs)]
+
+use std::io::Write;
+use std::time::Duration;
+
+/// Which stream a line goes to, and its text without the newline.
+pub struct Line {
+    pub is_error: bool,
+    pub text: Vec<u8>,
+}
+
+/// Everything a talker writes, stream by stream in this order.
+pub fn lines(count: usize, lengths: &[usize]) -> Vec<Line> {
+    let numbered = (0..count).map(numbered);
+    let long = lengths.iter().enumerate().map(|(at, length)| Line { is_error: at % 2 == 1, text: long(at, *length) });
+    let last = [false, true].map(|is_error| Line { is_error, text: b"the end".to_vec() });
+    numbered.chain(long).chain(last).collect()
+}
+
+/// Two of three lines go to stdout. Each stream counts its own.
+fn numbered(at: usize) -> Line {
+    let is_error = at % 3 == 2;
+    let (name, number) = if is_error { ("err", at / 3) } else { ("out", at - (at + 1) / 3) };
+    let mut text = format!("seq={name}:{number} ").into_bytes();
+    match at % 7 {
+        0 => text.extend_from_slice("{\"level\":\"info\",\"path\":\"C:\\\\tmp\",\"who\":\"佐藤\"}".as_bytes()),
+        1 => text.extend_from_slice(b"\xff\xfe not text \x00 \x1b[31mred\x1b[0m"),
+        2 => text.extend_from_slice(b"ends with a carriage return\r"),
+        3 => text.extend_from_slice(b"\ttabs and  blanks  "),
+        _ => text.extend_from_slice(b"request served in 12 ms"),
+    }
+    Line { is_error, text }
+}
+
+/// A line of exactly `length` bytes whose every part tells where it was. Characters of three bytes, so that a cut falls inside.
+fn long(at: usize, length: usize) -> Vec<u8> {
+    let mut text = format!("long {at} ").into_bytes();
+    let mut number = 0;
+    while text.len() < length {
+        text.extend_from_slice(format!("{number}あ").as_bytes());
+        number += 1;
+    }
+    text.truncate(length);
+    text
+}
+
+fn main() {
+    let mut numbers = std::env::args().skip(1).map(|text| text.parse::<usize>().expect("a number"));
+    let (count, pause) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let lengths: Vec<usize> = numbers.collect();
+    for mut line in lines(count, &lengths) {
+        line.text.push(b'\n');
+        if line.is_error {
+            std::io::stderr().write_all(&line.text).expect("stderr is open");
+        } else {
+            std::io::stdout().write_all(&line.text).expect("stdout is open");
+        }
+        std::thread::sleep(Duration::from_micros(pause as u64));
+    }
+    loop {
+        std::thread::park();
+    }
+}
