@@ -8,7 +8,7 @@ use zstd::stream::raw::{Encoder as Zstd, InBuffer, Operation, OutBuffer};
 
 /// How objects are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Method {
+pub enum Method {
     /// Not at all.
     None,
     /// gzip at this level, 1 to 9.
@@ -19,12 +19,13 @@ pub(crate) enum Method {
 
 impl Method {
     /// gzip at the level that costs least for what it saves. Measured with `examples/s3_speed.rs`.
-    pub(crate) const GZIP: Self = Self::Gzip(GZIP_LEVEL);
+    pub const GZIP: Self = Self::Gzip(GZIP_LEVEL);
     /// Zstandard at the level that costs least for what it saves. Measured with `examples/s3_speed.rs`.
-    pub(crate) const ZSTD: Self = Self::Zstd(ZSTD_LEVEL);
+    pub const ZSTD: Self = Self::Zstd(ZSTD_LEVEL);
 
     /// The value of `Content-Encoding`.
-    pub(crate) fn content_encoding(self) -> Option<&'static str> {
+    #[must_use]
+    pub fn content_encoding(self) -> Option<&'static str> {
         match self {
             Self::None => None,
             Self::Gzip(_) => Some("gzip"),
@@ -33,7 +34,8 @@ impl Method {
     }
 
     /// Memory in bytes that a stream of this method takes besides its output.
-    pub(crate) fn memory(self) -> usize {
+    #[must_use]
+    pub fn memory(self) -> usize {
         match self {
             Self::None => 0,
             // Window, hash chains and pending output of deflate with a window of 32 KiB.
@@ -44,7 +46,8 @@ impl Method {
     }
 
     /// Starts a stream; `None` where there is nothing to do.
-    pub(crate) fn start(self) -> Option<Stream> {
+    #[must_use]
+    pub fn start(self) -> Option<Stream> {
         match self {
             Self::None => None,
             Self::Gzip(level) => {
@@ -66,7 +69,7 @@ const WINDOW_BITS: u8 = 15;
 const ROOM: usize = 32 * 1024;
 
 /// A stream under way.
-pub(crate) enum Stream {
+pub enum Stream {
     /// gzip.
     Gzip(Box<Compress>),
     /// Zstandard.
@@ -75,7 +78,7 @@ pub(crate) enum Stream {
 
 impl Stream {
     /// Compresses `input` and appends what is ready to `out`. Some of it may come only later.
-    pub(crate) fn write(&mut self, input: &[u8], out: &mut Vec<u8>) {
+    pub fn write(&mut self, input: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::Gzip(gzip) => deflate(gzip, input, out, FlushCompress::None),
             Self::Zstd(zstd) => {
@@ -88,7 +91,7 @@ impl Stream {
     }
 
     /// Appends all that is still held and the stream's end.
-    pub(crate) fn finish(mut self, out: &mut Vec<u8>) {
+    pub fn finish(mut self, out: &mut Vec<u8>) {
         match &mut self {
             Self::Gzip(gzip) => deflate(gzip, &[], out, FlushCompress::Finish),
             Self::Zstd(zstd) => while with_room(out, |room| zstd.finish(room, true)) > 0 {},

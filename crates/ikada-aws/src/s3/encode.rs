@@ -6,7 +6,7 @@ use ikada_record::json::{DateKey, JsonStyle, write_entry, write_value};
 
 /// Turns entries into lines: JSON with a date key, or the value under `log_key`.
 #[derive(Debug)]
-pub(crate) struct Encoder {
+pub struct Encoder {
     date: Option<DateKey>,
     log_key: Option<Vec<u8>>,
     style: JsonStyle,
@@ -14,13 +14,14 @@ pub(crate) struct Encoder {
 
 impl Encoder {
     /// An encoder; with `log_key` only that field is written.
-    pub(crate) fn new(date: Option<DateKey>, log_key: Option<&str>, style: JsonStyle) -> Self {
+    #[must_use]
+    pub fn new(date: Option<DateKey>, log_key: Option<&str>, style: JsonStyle) -> Self {
         Self { date, log_key: log_key.map(|key| key.as_bytes().to_vec()), style }
     }
 
     /// Writes the entry's line. `false`, and nothing written, when it has no field `log_key`.
     #[inline]
-    pub(crate) fn write(&self, entry: &Entry<'_>, out: &mut Vec<u8>) -> bool {
+    pub fn write(&self, entry: &Entry<'_>, out: &mut Vec<u8>) -> bool {
         match &self.log_key {
             None => write_entry(out, entry, self.date.as_ref(), self.style),
             Some(key) => match raw_value(entry, key) {

@@ -38,6 +38,8 @@ use ikada_options::{Diagnostics, Options, PropertyBag};
 use ikada_plugin::Output;
 use ikada_plugin::registry::{BuildContext, OutputPlugin};
 
+pub use compress::{Method, Stream};
+pub use encode::Encoder;
 pub use options::{Compression, Format, S3Options};
 
 /// The output as the registry knows it.

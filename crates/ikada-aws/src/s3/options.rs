@@ -340,3 +340,15 @@ fn in_range(
     );
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use ikada_options::check_set;
+
+    use super::*;
+
+    #[test]
+    fn the_set_is_sound() {
+        check_set::<S3Options>();
+    }
+}

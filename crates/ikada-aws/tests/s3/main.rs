@@ -1,0 +1,264 @@
+//! The `s3` output against a local AWS: what is on the wire, and what is left after trouble.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod options;
+mod rig;
+
+use std::io::Read;
+
+use ikada_localaws::{Config, CutPoint, Fault, FaultKind, LocalAws, Service, When};
+use ikada_plugin::Outcome;
+
+use rig::{Rig, in_child, lines, local_aws};
+
+/// Bytes of lines that make an object of two whole parts and a tail of about 2 MB.
+const TWO_PARTS_AND_A_TAIL: usize = 12_600_000;
+
+fn object(aws: &LocalAws) -> (String, Vec<u8>) {
+    let objects = aws.s3().objects("logs");
+    assert_eq!(objects.len(), 1, "{:?}", objects.keys());
+    let (key, object) = objects.into_iter().next().unwrap();
+    (key, object.bytes.unwrap().to_vec())
+}
+
+fn requests(aws: &LocalAws, operation: &str) -> usize {
+    aws.report().operation(Service::S3, operation).requests as usize
+}
+
+fn assert_holds(body: &[u8], lines: &[String]) {
+    let text = std::str::from_utf8(body).unwrap();
+    assert_eq!(text.lines().count(), lines.len());
+    assert!(text.lines().eq(lines.iter().map(String::as_str)));
+}
+
+#[test]
+fn three_answers_of_503_make_one_object() {
+    in_child("three_answers_of_503_make_one_object", async {
+        let aws = local_aws();
+        aws.faults().add(Fault::new(FaultKind::Throttle).on(Service::S3, "PutObject").when(When::First(3)));
+        let mut rig = Rig::new(&aws, "bucket logs\nlog_key log\n");
+        let lines = lines(100, 100);
+        rig.push("app", &lines);
+        rig.finish().await;
+        assert_eq!(requests(&aws, "PutObject"), 4);
+        assert_eq!(rig.retries, 3);
+        let (key, body) = object(&aws);
+        assert!(key.starts_with("fluent-bit-logs/app/2023/11/14/22/13/20-object"), "{key}");
+        assert_holds(&body, &lines);
+        assert_eq!(rig.ledger.delivered(), 100);
+    });
+}
+
+#[test]
+fn the_tail_at_a_stop_is_the_last_part_of_one_object() {
+    in_child("the_tail_at_a_stop_is_the_last_part_of_one_object", async {
+        let aws = local_aws();
+        let mut rig = Rig::new(&aws, "bucket logs\nlog_key log\nupload_chunk_size 5M\n");
+        let lines = lines(TWO_PARTS_AND_A_TAIL / 1_000, 1_000);
+        rig.push("app", &lines);
+        rig.finish().await;
+        assert_eq!(requests(&aws, "CreateMultipartUpload"), 1);
+        assert_eq!(requests(&aws, "UploadPart"), 3);
+        assert_eq!(requests(&aws, "CompleteMultipartUpload"), 1);
+        assert_eq!(requests(&aws, "PutObject"), 0);
+        assert!(aws.s3().open_uploads("logs").is_empty());
+        assert_holds(&object(&aws).1, &lines);
+    });
+}
+
+#[test]
+fn an_error_in_an_answer_of_200_is_an_error() {
+    in_child("an_error_in_an_answer_of_200_is_an_error", async {
+        let aws = local_aws();
+        let fault = Fault::new(FaultKind::ErrorInOk).on(Service::S3, "CompleteMultipartUpload");
+        aws.faults().add(fault.when(When::First(2)));
+        let mut rig = Rig::new(&aws, "bucket logs\nlog_key log\n");
+        let lines = lines(TWO_PARTS_AND_A_TAIL / 1_000, 1_000);
+        rig.push("app", &lines);
+        rig.finish().await;
+        assert_eq!(requests(&aws, "CompleteMultipartUpload"), 3);
+        assert_eq!(requests(&aws, "UploadPart"), 3, "parts that were taken are not sent again");
+        assert_holds(&object(&aws).1, &lines);
+    });
+}
+
+#[test]
+fn names_with_blanks_and_japanese_arrive_as_they_are() {
+    in_child("names_with_blanks_and_japanese_arrive_as_they_are", async {
+        let aws = LocalAws::start(Config { capture: true, ..Config::default() }).unwrap();
+        let mut rig =
+            Rig::new(&aws, "bucket logs\nlog_key log\ns3_key_format /my logs/$TAG/a+b=c%25/$UUID.log\n");
+        rig.push("アプリ 1/%Y", &lines(1, 10));
+        rig.finish().await;
+        let (key, _) = object(&aws);
+        let prefix = "my logs/アプリ 1/%Y/a+b=c%25/";
+        assert!(key.starts_with(prefix), "{key}");
+        let request = &aws.requests(Service::S3)[0];
+        assert!(
+            request.target.starts_with("/logs/my%20logs/%E3%82%A2%E3%83%97%E3%83%AA%201/%25Y/"),
+            "{}",
+            request.target
+        );
+    });
+}
+
+#[test]
+fn a_connection_may_be_cut_at_any_point_of_any_call() {
+    in_child("a_connection_may_be_cut_at_any_point_of_any_call", async {
+        let lines = lines(TWO_PARTS_AND_A_TAIL / 1_000, 1_000);
+        for at in [CutPoint::BeforeBody, CutPoint::AfterBody, CutPoint::AfterTaking, CutPoint::MidAnswer] {
+            let aws = local_aws();
+            for operation in ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "PutObject"] {
+                let fault = Fault::new(FaultKind::Cut { at }).on(Service::S3, operation);
+                aws.faults().add(fault.when(When::First(1)));
+            }
+            let mut rig = Rig::new(&aws, "bucket logs\nlog_key log\n");
+            rig.push("app", &lines);
+            rig.finish().await;
+            assert_holds(&object(&aws).1, &lines);
+            assert_eq!(rig.ledger.delivered(), lines.len() as u64, "{at:?}");
+
+            aws.reset();
+            rig.push("app", &lines[..10]);
+            rig.finish().await;
+            assert_holds(&object(&aws).1, &lines[..10]);
+        }
+    });
+}
+
+#[test]
+fn an_upload_that_was_completed_in_silence_is_found_complete() {
+    in_child("an_upload_that_was_completed_in_silence_is_found_complete", async {
+        let aws = LocalAws::start(Config { complete_is_idempotent: false, ..Config::default() }).unwrap();
+        let cut = FaultKind::Cut { at: CutPoint::AfterTaking };
+        aws.faults().add(Fault::new(cut).on(Service::S3, "CompleteMultipartUpload").when(When::First(1)));
+        let mut rig = Rig::new(&aws, "bucket logs\nlog_key log\n");
+        let lines = lines(TWO_PARTS_AND_A_TAIL / 1_000, 1_000);
+        rig.push("app", &lines);
+        rig.finish().await;
+        assert_eq!(requests(&aws, "HeadObject"), 1);
+        assert_holds(&object(&aws).1, &lines);
+        assert_eq!(rig.ledger.delivered(), lines.len() as u64);
+    });
+}
+
+#[test]
+fn what_the_options_say_stands_in_the_request() {
+    in_child("what_the_options_say_stands_in_the_request", async {
+        let aws = LocalAws::start(Config { capture: true, verify_payload_hash: true, ..Config::default() })
+            .unwrap();
+        let options = "bucket logs\nuse_put_object on\ncompression GZIP\ncontent_type application/x-ndjson\n\
+             canned_acl bucket-owner-full-control\nstorage_class STANDARD_IA\nsend_content_md5 on\n\
+             s3_key_format /p/$TAG[0]/$TAG[1]/y=%Y/m=%m/d=%d/%H%M%S-$UUID.log.gz\n";
+        let mut rig = Rig::new(&aws, options);
+        rig.push("app.web", &lines(3, 10));
+        rig.finish().await;
+        let request = &aws.requests(Service::S3)[0];
+        assert_eq!(request.method, "PUT");
+        assert!(
+            request.target.starts_with("/logs/p/app/web/y%3D2023/m%3D11/d%3D14/221320-"),
+            "{}",
+            request.target
+        );
+        for (name, value) in [
+            ("content-type", "application/x-ndjson"),
+            ("content-encoding", "gzip"),
+            ("x-amz-acl", "bucket-owner-full-control"),
+            ("x-amz-storage-class", "STANDARD_IA"),
+        ] {
+            assert_eq!(request.header(name), Some(value), "{name}");
+        }
+        assert_eq!(request.header("content-md5").map(str::len), Some(24));
+        assert_eq!(request.header("x-amz-content-sha256").map(str::len), Some(64), "a plain body is hashed");
+        for name in ["x-amz-checksum-crc32", "x-amz-trailer", "x-amz-decoded-content-length"] {
+            assert_eq!(request.header(name), None, "{name}");
+        }
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&object(&aws).1[..]).read_to_string(&mut text).unwrap();
+        assert!(text.starts_with(r#"{"date":"2023-11-14T22:13:20.000000Z","log":"0 xxxxxxxxxx"}"#), "{text}");
+    });
+}
+
+#[test]
+fn what_the_options_do_not_say_does_not() {
+    in_child("what_the_options_do_not_say_does_not", async {
+        let aws = LocalAws::start(Config { capture: true, ..Config::default() }).unwrap();
+        let mut rig = Rig::new(&aws, "bucket logs\n");
+        rig.push("app", &lines(3, 10));
+        rig.finish().await;
+        let request = &aws.requests(Service::S3)[0];
+        for name in ["content-type", "content-encoding", "x-amz-acl", "x-amz-storage-class", "content-md5"] {
+            assert_eq!(request.header(name), None, "{name}");
+        }
+    });
+}
+
+#[test]
+fn over_tls_bodies_are_not_hashed_once_more() {
+    in_child("over_tls_bodies_are_not_hashed_once_more", async {
+        let aws = LocalAws::start(Config { capture: true, ..Config::default() }.with_https()).unwrap();
+        let mut rig = Rig::at(&aws.https_url(), "bucket logs\ntls.verify off\n");
+        rig.push("app", &lines(3, 10));
+        rig.finish().await;
+        let request = &aws.requests(Service::S3)[0];
+        assert_eq!(request.header("x-amz-content-sha256"), Some("UNSIGNED-PAYLOAD"));
+        assert_eq!(aws.s3().objects("logs").len(), 1);
+    });
+}
+
+#[test]
+fn a_large_object_is_compressed_as_one() {
+    in_child("a_large_object_is_compressed_as_one", async {
+        for (method, len) in [("gzip", 30_000_000), ("zstd", 30_000_000)] {
+            let aws = local_aws();
+            let mut rig = Rig::new(&aws, &format!("bucket logs\nlog_key log\ncompression {method}\n"));
+            let lines = rig::noise(len / 1_000, 1_000);
+            rig.push("app", &lines);
+            rig.finish().await;
+            assert!(requests(&aws, "UploadPart") > 1, "{method}");
+            let body = object(&aws).1;
+            let mut text = Vec::new();
+            let mut reader: Box<dyn Read> = match method {
+                "gzip" => Box::new(flate2::read::GzDecoder::new(&body[..])),
+                _ => Box::new(zstd::stream::read::Decoder::new(&body[..]).unwrap().single_frame()),
+            };
+            reader.read_to_end(&mut text).unwrap();
+            assert_holds(&text, &lines);
+        }
+    });
+}
+
+#[test]
+fn an_expired_token_costs_no_retry() {
+    in_child("an_expired_token_costs_no_retry", async {
+        let aws = local_aws();
+        aws.faults().add(Fault::new(FaultKind::ExpiredToken).service(Service::S3).when(When::First(1)));
+        let mut rig = Rig::new(&aws, "bucket logs\n");
+        rig.push("app", &lines(3, 10));
+        rig.finish().await;
+        assert_eq!(rig.retries, 0);
+        assert_eq!(aws.s3().objects("logs").len(), 1);
+    });
+}
+
+#[test]
+fn a_missing_right_or_bucket_is_named_and_waited_for() {
+    in_child("a_missing_right_or_bucket_is_named_and_waited_for", async {
+        let aws = LocalAws::start(Config::default().strict()).unwrap();
+        let mut rig = Rig::new(&aws, "bucket logs\n");
+        rig.push("app", &lines(3, 10));
+        let mut batch = rig.close().pop().unwrap();
+        let Outcome::Retry { after: Some(_), cause } = batch.delivery.attempt().await else { panic!() };
+        assert_eq!((cause.code.as_deref(), cause.status), (Some("NoSuchBucket"), Some(404)));
+        assert!(cause.message.contains("`bucket logs`"), "{cause}");
+
+        aws.s3().create_bucket("logs");
+        let denied = aws.faults().add(Fault::new(FaultKind::AccessDenied).service(Service::S3));
+        let Outcome::Retry { after: Some(_), cause } = batch.delivery.attempt().await else { panic!() };
+        assert!(cause.message.contains("s3:PutObject on arn:aws:s3:::logs/*"), "{cause}");
+
+        aws.faults().remove(denied);
+        assert!(matches!(batch.delivery.attempt().await, Outcome::Delivered));
+    });
+}
