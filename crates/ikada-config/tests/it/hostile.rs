@@ -108,3 +108,14 @@ fn ten_megabytes_of_properties_in_one_section_are_loaded() {
     assert_eq!(found.len(), 3);
     assert_eq!(pipeline.service.flush.0.as_secs(), 1);
 }
+
+#[test]
+fn a_line_beyond_32_mib_is_an_error_and_the_next_line_is_read() {
+    let text = format!("[INPUT]\n    Tag {}\n    Name a\n", "x".repeat(32 << 20));
+    let loaded = from_text("main.conf", text);
+    assert_eq!(
+        lines(&loaded),
+        ["main.conf:2:1: error[line-too-long]: the line has more than 33554432 bytes"]
+    );
+    assert_eq!(loaded.document.sections()[0].get("name").unwrap().value, "a");
+}
