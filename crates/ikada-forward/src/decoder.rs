@@ -1,0 +1,334 @@
+//! From the bytes of a connection to chunks on their way. No I/O: bytes and the time come in, chunks go out.
+//!
+//! ```text
+//!            ┌────────┐ Message: time and record, one copy        ┌──────────┐ full, or the flush came
+//!  bytes ───►│ Framer ├──────────────────────────────────────────►│ Gatherer ├────────────────────────► ready
+//!            └───┬────┘ Forward, small packs: entry by entry      └──────────┘                            ▲
+//!                │      large packs: checked in place and shared, never copied                            │
+//!                └────────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Entries of frames with a token are gathered apart: they leave at the end of the read, with the receipt that releases the answers.
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use ikada_plugin::{Dispatch, FlushClock, Gatherer, OnFull};
+use ikada_record::{Chunk, Entry, EntryError, Receipt, Tag};
+use tokio::time::Instant;
+
+use crate::ack::{AckBatch, Acks};
+use crate::frame::{Body, Compression, FrameError, Framer};
+use crate::inflate::inflate;
+use crate::tags::TagRule;
+
+/// Packed entries from this size on are shared, not copied.
+pub const SHARED: usize = 64 * 1024;
+
+/// A chunk on its way to the router.
+#[derive(Debug)]
+pub struct Ready {
+    /// The entries.
+    pub chunk: Chunk,
+    /// When they are due, and what happens at the bound.
+    pub how: Dispatch,
+}
+
+/// What one read brought.
+#[derive(Debug, Default)]
+pub struct Fed {
+    /// Entries taken in.
+    pub records: u64,
+    /// Bytes of those entries as MessagePack.
+    pub bytes: u64,
+    /// Frames that want an answer.
+    pub tokens: u64,
+    /// The first frame that had to be left incomplete although the next one can be told, and how many there were.
+    pub damaged: Option<(FrameError, u64)>,
+    /// Why the connection has to end.
+    pub end: Option<FrameError>,
+}
+
+/// Makes chunks of the bytes of one connection.
+#[derive(Debug)]
+pub struct Decoder {
+    framer: Framer,
+    tags: Arc<TagRule>,
+    tag_room: Vec<u8>,
+    limit: usize,
+    flush: FlushClock,
+    plain: Gatherer,
+    answered: Gatherer,
+    acks: Arc<Acks>,
+    ready: Vec<Ready>,
+}
+
+impl Decoder {
+    /// A decoder for frames of up to `limit` bytes, packed or unpacked.
+    #[must_use]
+    pub fn new(tags: Arc<TagRule>, limit: usize, flush: FlushClock, acks: Arc<Acks>) -> Self {
+        Self {
+            framer: Framer::new(limit),
+            tags,
+            tag_room: Vec::new(),
+            limit,
+            flush,
+            plain: Gatherer::new(flush),
+            answered: Gatherer::new(flush),
+            acks,
+            ready: Vec::new(),
+        }
+    }
+
+    /// Takes every whole frame off the front of `buf`. What stays is the beginning of the next one.
+    ///
+    /// After [`Fed::end`] the rest of `buf` means nothing, and the decoder must not be fed again.
+    pub fn feed(&mut self, buf: &mut BytesMut, now: Instant) -> Fed {
+        let mut read = Read { fed: Fed::default(), batch: None, now };
+        if let Err(error) = self.take_frames(buf, &mut read) {
+            read.fed.end = Some(error);
+        }
+        let due = self.plain.due().unwrap_or(now);
+        while let Some(full) = self.plain.pop_full() {
+            self.ready.push(Ready::paced(full.finish(Receipt::unwatched()), due));
+        }
+        if let Some(batch) = read.batch {
+            self.flush();
+            for builder in self.answered.take_all() {
+                self.ready.push(Ready::awaited(builder.finish(batch.receipt()), now));
+            }
+        }
+        read.fed
+    }
+
+    /// When the entries that were gathered are to be handed over with [`Decoder::flush`].
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.plain.due()
+    }
+
+    /// Makes all that was gathered ready.
+    pub fn flush(&mut self) {
+        self.framer.relax();
+        let Some(due) = self.plain.due() else { return };
+        for builder in self.plain.take_all() {
+            self.ready.push(Ready::paced(builder.finish(Receipt::unwatched()), due));
+        }
+    }
+
+    /// The chunks that are ready, in order.
+    pub fn take_ready(&mut self) -> std::vec::Drain<'_, Ready> {
+        self.ready.drain(..)
+    }
+
+    /// Bytes that the frame at hand needs at least, 0 when none has begun.
+    #[must_use]
+    pub fn needed(&self) -> usize {
+        self.framer.needed()
+    }
+
+    fn take_frames(&mut self, buf: &mut BytesMut, read: &mut Read) -> Result<(), FrameError> {
+        let mut at = 0;
+        let result = loop {
+            let frame = match self.framer.next(&buf[at..]) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            };
+            let token = frame.token;
+            let result = match frame.body {
+                Body::Message { time, entry, record, metadata } => {
+                    let tag = self.tags.apply(frame.tag, &mut self.tag_room);
+                    let gatherer = if token.is_some() { &mut self.answered } else { &mut self.plain };
+                    let builder = gatherer.builder(tag, read.now);
+                    match metadata {
+                        None | Some([0x80]) => builder.push_message(time, entry),
+                        Some(metadata) => builder.push_with_metadata(time, metadata, record),
+                    }
+                    read.fed.records += 1;
+                    read.fed.bytes += 1 + entry.len() as u64;
+                    Ok(())
+                }
+                Body::Entries { run, broken } => {
+                    let tag = self.tags.apply(frame.tag, &mut self.tag_room);
+                    let gatherer = if token.is_some() { &mut self.answered } else { &mut self.plain };
+                    let entries = self.framer.entries();
+                    let mut start = 0;
+                    for entry in entries {
+                        let raw = &run[start..entry.end];
+                        gatherer
+                            .builder(tag, read.now)
+                            .push_with(entry.time, |data| data.extend_from_slice(raw));
+                        start = entry.end;
+                    }
+                    read.fed.records += entries.len() as u64;
+                    read.fed.bytes += run.len() as u64;
+                    match broken {
+                        None => Ok(()),
+                        Some(source) => Err(FrameError::Entry { index: entries.len(), source }),
+                    }
+                }
+                Body::Packed { payload, at: payload_at, compression: None } if payload.len() > SHARED => {
+                    let tag = Tag::new(self.tags.apply(frame.tag, &mut self.tag_room));
+                    let token = token.map(<[u8]>::to_vec);
+                    let (len, payload_len) = (frame.len, payload.len());
+                    buf.advance(at);
+                    at = 0;
+                    let run = buf.split_to(len).freeze().slice(payload_at..payload_at + payload_len);
+                    let result = self.share(tag, run, token.is_some(), read);
+                    // The frame is off the buffer already.
+                    match self.settle(result, token.as_deref(), read) {
+                        Ok(()) => continue,
+                        Err(error) => break Err(error),
+                    }
+                }
+                Body::Packed { payload, compression, .. } => {
+                    let tag = self.tags.apply(frame.tag, &mut self.tag_room);
+                    match compression {
+                        Some(compression) => {
+                            let tag = Tag::new(tag);
+                            self.unpack(tag, payload, compression, token.is_some(), read)
+                        }
+                        None => {
+                            let gatherer = if token.is_some() { &mut self.answered } else { &mut self.plain };
+                            copy_run(gatherer, tag, payload, read)
+                        }
+                    }
+                }
+            };
+            at += frame.len;
+            if let Err(error) = self.settle(result, token, read) {
+                break Err(error);
+            }
+        };
+        buf.advance(at);
+        result
+    }
+
+    /// Notes the token of a good frame, or what is wrong with a bad one. An error ends the connection.
+    ///
+    /// Where entries were lost, a peer that waits for an answer must learn it, so its connection ends; one that does not
+    /// wait would only lose more.
+    #[inline]
+    fn settle(
+        &mut self,
+        result: Result<(), FrameError>,
+        token: Option<&[u8]>,
+        read: &mut Read,
+    ) -> Result<(), FrameError> {
+        match (result, token) {
+            (Ok(()), None) => Ok(()),
+            (Ok(()), Some(token)) => {
+                read.batch(&self.acks).push(token);
+                read.fed.tokens += 1;
+                Ok(())
+            }
+            (Err(error), None) if error.leaves_framing_intact() => {
+                match &mut read.fed.damaged {
+                    Some((_, count)) => *count += 1,
+                    none => *none = Some((error, 1)),
+                }
+                Ok(())
+            }
+            (Err(error), _) => {
+                if token.is_some() {
+                    // What was good of it travels without an answer.
+                    read.batch(&self.acks);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Hands a large run on as it lies in memory.
+    fn share(&mut self, tag: Tag, run: Bytes, awaited: bool, read: &mut Read) -> Result<(), FrameError> {
+        let receipt = if awaited { read.batch(&self.acks).receipt() } else { Receipt::unwatched() };
+        let (chunk, result) = match Chunk::check(tag, run, receipt) {
+            Ok(chunk) => (Some(chunk), Ok(())),
+            Err((chunk, source)) => {
+                let kept = chunk.as_ref().map_or(0, Chunk::len);
+                (chunk, Err(FrameError::Pack { kept, source }))
+            }
+        };
+        let Some(chunk) = chunk else { return result };
+        read.fed.records += chunk.len() as u64;
+        read.fed.bytes += chunk.size() as u64;
+        // What came before it under the same tag goes first.
+        self.flush();
+        self.ready.push(match awaited {
+            true => Ready::awaited(chunk, read.now),
+            false => Ready::paced(chunk, self.flush.next(read.now)),
+        });
+        result
+    }
+
+    fn unpack(
+        &mut self,
+        tag: Tag,
+        payload: &[u8],
+        compression: Compression,
+        awaited: bool,
+        read: &mut Read,
+    ) -> Result<(), FrameError> {
+        let mut run = Vec::new();
+        inflate(payload, compression, self.limit, &mut run)?;
+        if run.len() > SHARED {
+            if run.capacity() - run.len() > run.len() / 4 {
+                run.shrink_to_fit();
+            }
+            return self.share(tag, run.into(), awaited, read);
+        }
+        let gatherer = if awaited { &mut self.answered } else { &mut self.plain };
+        copy_run(gatherer, tag.as_bytes(), &run, read)
+    }
+}
+
+/// Appends a small run entry by entry.
+fn copy_run(gatherer: &mut Gatherer, tag: &[u8], run: &[u8], read: &mut Read) -> Result<(), FrameError> {
+    let (mut at, mut kept) = (0, 0);
+    let result = loop {
+        if at == run.len() {
+            break Ok(());
+        }
+        match Entry::scan(&run[at..]) {
+            Ok((entry, len)) => {
+                gatherer.builder(tag, read.now).push_entry(&entry);
+                at += len;
+                kept += 1;
+            }
+            Err(source) => break Err(damage(kept, source)),
+        }
+    };
+    read.fed.records += kept as u64;
+    read.fed.bytes += at as u64;
+    result
+}
+
+fn damage(kept: usize, source: EntryError) -> FrameError {
+    FrameError::Pack { kept, source }
+}
+
+impl Ready {
+    /// For a peer that does not wait for an answer: what it wrote is gone for it.
+    fn paced(chunk: Chunk, due: Instant) -> Self {
+        Self { chunk, how: Dispatch { due, on_full: OnFull::Pace } }
+    }
+
+    /// For a peer that keeps what is not answered.
+    fn awaited(chunk: Chunk, now: Instant) -> Self {
+        Self { chunk, how: Dispatch { due: now, on_full: OnFull::Wait } }
+    }
+}
+
+/// What is gathered while one read is looked through.
+struct Read {
+    fed: Fed,
+    batch: Option<AckBatch>,
+    now: Instant,
+}
+
+impl Read {
+    fn batch(&mut self, acks: &Arc<Acks>) -> &AckBatch {
+        self.batch.get_or_insert_with(|| acks.batch())
+    }
+}
