@@ -1,0 +1,4 @@
+//! An expression and a subject.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ikada_parse::fuzz_regex(data));
