@@ -174,6 +174,8 @@ fn quantifiers_are_rubys() {
     check("^*a", &[("ba", Some("a"))]);
     check("(?=b)*a", &[("a", Some("a"))]);
     check("(?=b)+a", &[("a", None)]);
+    check("(?:(?=b))?+a|(?:)*a|(?:(?i)^)*a", &[("xa", Some("a"))]);
+    check(r"(?:(?<!b)|\b)+a", &[("ba", None), ("xa", Some("a"))]);
     check(r"\b?x", &[("ax", Some("x"))]);
 }
 

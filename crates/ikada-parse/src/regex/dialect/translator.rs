@@ -22,6 +22,8 @@ pub(super) struct Translator<'p> {
     ignoring_case: bool,
     /// What a quantifier would apply to.
     last: Last,
+    /// Something in the innermost open group takes characters.
+    solid: bool,
 
     found: Groups,
     alternatives: Alternatives,
@@ -39,19 +41,21 @@ struct Frame {
     /// What holds again when it is closed.
     flags: Flags,
     ignoring_case: bool,
+    solid: bool,
     closer: &'static str,
     kind: Kind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    /// Does something of its own: captures, holds, chooses.
     Group,
+    /// `(?:…)`: is what it contains.
+    Bare,
     /// A look-around: takes no characters, and engines repeat none.
     Look,
     /// `(?i)` on its own: a group up to the end of the one around it.
-    Options {
-        top: bool,
-    },
+    Options { top: bool },
 }
 
 /// What stands before the cursor, by its start in the translation.
@@ -90,6 +94,7 @@ impl<'p> Translator<'p> {
             out: String::with_capacity(2 * source.body.len()),
             ignoring_case: false,
             last: Last::Nothing,
+            solid: false,
             found: Groups::default(),
             alternatives: Alternatives { all: 1, led: 0, carets: 0, at_start: true },
             literal: Some(String::new()),
@@ -189,6 +194,7 @@ impl<'p> Translator<'p> {
     /// Makes the engine's case option what it must be, and returns where the next atom starts.
     fn atom(&mut self, ignore_case: bool) -> usize {
         self.alternatives.at_start = false;
+        self.solid = true;
         if self.ignoring_case != ignore_case {
             self.out.push_str(if ignore_case { "(?i)" } else { "(?-i)" });
             self.ignoring_case = ignore_case;
@@ -248,7 +254,9 @@ impl<'p> Translator<'p> {
     }
 
     fn write_place(&mut self, text: &str) {
+        let solid = self.solid;
         self.write_atom(text);
+        self.solid = solid;
         if let Last::Atom(start) = self.last {
             self.last = Last::Empty(start);
         }
@@ -375,7 +383,7 @@ impl<'p> Translator<'p> {
             }
         }
         if self.cursor.eat(":") {
-            self.push_frame(at, "(?:", ")", Kind::Group);
+            self.push_frame(at, "(?:", ")", Kind::Bare);
             return Ok(());
         }
         if self.cursor.eat(">") {
@@ -403,7 +411,8 @@ impl<'p> Translator<'p> {
         if captures {
             self.found.unnamed += 1;
         }
-        self.push_frame(at, if captures { "(" } else { "(?:" }, ")", Kind::Group);
+        let (opener, kind) = if captures { ("(", Kind::Group) } else { ("(?:", Kind::Bare) };
+        self.push_frame(at, opener, ")", kind);
         Ok(())
     }
 
@@ -436,21 +445,25 @@ impl<'p> Translator<'p> {
 
     fn push_frame(&mut self, at: usize, opener: &str, closer: &'static str, kind: Kind) {
         self.literal = None;
-        let (flags, ignoring_case) = (self.flags, self.ignoring_case);
-        self.frames.push(Frame { at, start: self.out.len(), flags, ignoring_case, closer, kind });
+        let (start, flags, ignoring_case, solid) =
+            (self.out.len(), self.flags, self.ignoring_case, self.solid);
+        self.frames.push(Frame { at, start, flags, ignoring_case, solid, closer, kind });
+        self.solid = false;
         self.out.push_str(opener);
         self.last = Last::Nothing;
     }
 
     fn close(&mut self, at: usize) -> Result<(), RegexError> {
         self.close_options();
+        let within = self.solid;
         let Some(frame) = self.pop_frame() else {
             return Err(error_at(at, "unmatched close parenthesis"));
         };
         self.alternatives.at_start = false;
         self.last = match frame.kind {
             Kind::Look => Last::Empty(frame.start),
-            Kind::Group | Kind::Options { .. } => Last::Atom(frame.start),
+            Kind::Bare if !within => Last::Empty(frame.start),
+            _ => Last::Atom(frame.start),
         };
         Ok(())
     }
@@ -466,6 +479,12 @@ impl<'p> Translator<'p> {
         self.out.push_str(frame.closer);
         self.flags = frame.flags;
         self.ignoring_case = frame.ignoring_case;
+        let takes = match frame.kind {
+            Kind::Group => true,
+            Kind::Bare | Kind::Options { .. } => self.solid,
+            Kind::Look => false,
+        };
+        self.solid = frame.solid || takes;
         Some(frame)
     }
 
@@ -497,7 +516,7 @@ impl<'p> Translator<'p> {
                 Some('u') if on => flags.sets = Sets::Unicode,
                 Some(end @ (')' | ':')) => {
                     let top = self.alternatives.at_start && self.at_top();
-                    let kind = if end == ')' { Kind::Options { top } } else { Kind::Group };
+                    let kind = if end == ')' { Kind::Options { top } } else { Kind::Bare };
                     self.push_frame(at, "(?:", ")", kind);
                     self.flags = flags;
                     return Ok(());
