@@ -59,7 +59,7 @@ impl Method {
 }
 
 /// Levels chosen by measuring; see the module `s3` for the figures.
-const GZIP_LEVEL: u32 = 3;
+const GZIP_LEVEL: u32 = 2;
 const ZSTD_LEVEL: i32 = 1;
 
 /// A window of 32 KiB, the largest that deflate has.

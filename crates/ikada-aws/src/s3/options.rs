@@ -37,7 +37,8 @@ pub struct S3Options {
     ///
     /// Fluent Bit reads time items inside tags as well; here a tag is put in as it is. Names with neither `$UUID` nor
     /// `static_file_path` get a part that nothing else has, before the extension, so that no object overwrites
-    /// another; Fluent Bit puts it behind the extension, and not into the names of large objects.
+    /// another; Fluent Bit puts it behind the extension, and not into the names of large objects. `$INDEX` counts from 0 in
+    /// each run and therefore does not do away with that part.
     #[option(
         default = "/fluent-bit-logs/$TAG/%Y/%m/%d/%H/%M/%S",
         example = "/logs/$TAG[1]/%Y/%m/%d/%H-$UUID.gz"

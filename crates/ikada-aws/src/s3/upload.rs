@@ -21,7 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ikada_plugin::{BoxFuture, Delivery, Outcome, SendError};
 use ikada_record::DropReason;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::store::{ObjectStore, TakenPart, outcome_of};
 use crate::client::{Failure, FailureKind};
@@ -240,6 +240,9 @@ impl LastDelivery {
             _ => self.put_end().await,
         };
         let is_delivered = matches!(outcome, Outcome::Delivered);
+        if is_delivered {
+            debug!(key = %self.upload.key, bytes = self.size, parts = self.parts, "object uploaded");
+        }
         self.upload.all.is_healthy.store(is_delivered, Relaxed);
         outcome
     }

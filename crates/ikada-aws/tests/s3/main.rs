@@ -262,3 +262,35 @@ fn a_missing_right_or_bucket_is_named_and_waited_for() {
         assert!(matches!(batch.delivery.attempt().await, Outcome::Delivered));
     });
 }
+
+#[test]
+fn a_bucket_that_fails_half_the_time_gets_every_line_once() {
+    in_child("a_bucket_that_fails_half_the_time_gets_every_line_once", async {
+        let aws = local_aws();
+        for kind in [
+            FaultKind::Throttle,
+            FaultKind::InternalError,
+            FaultKind::ExpiredToken,
+            FaultKind::Cut { at: CutPoint::AfterBody },
+            FaultKind::Cut { at: CutPoint::AfterTaking },
+        ] {
+            aws.faults().add(Fault::new(kind).service(Service::S3).when(When::Probability(0.13)));
+        }
+        let mut rig =
+            Rig::new(&aws, "bucket logs\nlog_key log\ns3_key_format /$TAG/%Y.log\ntotal_file_size 20M\n");
+        let lines = lines(90_000, 1_000);
+        for (at, some) in lines.chunks(3_000).enumerate() {
+            rig.push(["one", "two", "three"][at % 3], some);
+        }
+        rig.finish().await;
+        assert!(rig.retries > 0);
+        let mut arrived: Vec<u64> = Vec::new();
+        for object in aws.s3().objects("logs").into_values() {
+            let text = String::from_utf8(object.bytes.unwrap().to_vec()).unwrap();
+            arrived.extend(text.lines().map(|line| line.split(' ').next().unwrap().parse::<u64>().unwrap()));
+        }
+        arrived.sort_unstable();
+        assert!(arrived.iter().copied().eq(0..lines.len() as u64), "{} lines", arrived.len());
+        assert_eq!(rig.ledger.delivered(), lines.len() as u64);
+    });
+}
