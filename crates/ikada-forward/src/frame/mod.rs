@@ -87,6 +87,8 @@ pub struct Framer {
     scanner: Scanner,
     /// Whether the frame at hand was found incomplete before, so that the scanner has begun with it.
     resumed: bool,
+    /// Walks records, one after another: kept so that none of them allocates.
+    walker: Scanner,
     entries: Vec<EntryAt>,
 }
 
@@ -94,7 +96,7 @@ impl Framer {
     /// A framer for frames of up to `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { limit, scanner: Scanner::new(), resumed: false, entries: Vec::new() }
+        Self { limit, scanner: Scanner::new(), resumed: false, walker: Scanner::new(), entries: Vec::new() }
     }
 
     /// The frame that `buf` starts with, `None` while it is not all there.
@@ -171,8 +173,38 @@ impl Framer {
         match *buf.get(at).ok_or(ScanError::Truncated)? {
             byte if is_array(byte) => self.forward(buf, tag, at, head.children),
             0xa0..=0xbf | 0xd9..=0xdb | 0xc4..=0xc6 => packed(buf, tag, at, head.children),
-            _ => message(buf, tag, at, head.children),
+            _ => self.message(buf, tag, at, head.children),
         }
+    }
+
+    /// `[tag, time, record, option?]`: what Docker sends, so nothing here allocates and only the record is walked.
+    #[inline]
+    fn message<'a>(
+        &mut self,
+        buf: &'a [u8],
+        tag: &'a [u8],
+        time_at: usize,
+        elements: u64,
+    ) -> Result<Frame<'a>, FrameError> {
+        let (time, len) = time(&buf[time_at..])?;
+        if elements < 3 {
+            return Err(FrameError::Record);
+        }
+        let record_at = time_at + len;
+        let rest = buf.get(record_at..).ok_or(ScanError::Truncated)?;
+        if !is_map(*rest.first().ok_or(ScanError::Truncated)?) {
+            return Err(FrameError::Record);
+        }
+        self.walker.reset();
+        let end = record_at + self.walker.advance(rest)?.ok_or(ScanError::Truncated)?;
+        let (option, len) = option_at(buf, end, elements, 3)?;
+        let body = Body::Message {
+            time,
+            entry: &buf[time_at..end],
+            record: &buf[record_at..end],
+            metadata: option.metadata,
+        };
+        Ok(Frame { len, tag, body, token: option.token })
     }
 
     fn forward<'a>(
@@ -203,29 +235,6 @@ impl Framer {
         let body = Body::Entries { run: &run[..end], broken: None };
         Ok(Frame { len, tag, body, token: option.token })
     }
-}
-
-/// `[tag, time, record, option?]`: what Docker sends, so nothing here allocates and only the record is walked.
-#[inline]
-fn message<'a>(buf: &'a [u8], tag: &'a [u8], time_at: usize, elements: u64) -> Result<Frame<'a>, FrameError> {
-    let (time, len) = time(&buf[time_at..])?;
-    if elements < 3 {
-        return Err(FrameError::Record);
-    }
-    let record_at = time_at + len;
-    let rest = buf.get(record_at..).ok_or(ScanError::Truncated)?;
-    if !is_map(*rest.first().ok_or(ScanError::Truncated)?) {
-        return Err(FrameError::Record);
-    }
-    let end = record_at + skip(rest)?;
-    let (option, len) = option_at(buf, end, elements, 3)?;
-    let body = Body::Message {
-        time,
-        entry: &buf[time_at..end],
-        record: &buf[record_at..end],
-        metadata: option.metadata,
-    };
-    Ok(Frame { len, tag, body, token: option.token })
 }
 
 fn packed<'a>(buf: &'a [u8], tag: &'a [u8], at: usize, elements: u64) -> Result<Frame<'a>, FrameError> {
@@ -294,7 +303,11 @@ fn option_at(
         return Ok((FrameOption::default(), at));
     }
     let rest = buf.get(at..).ok_or(ScanError::Truncated)?;
-    let len = skip(rest)?;
+    let len = match rest.first() {
+        // What Docker sends when there is nothing to say.
+        Some(0xc0 | 0x80) => 1,
+        _ => skip(rest)?,
+    };
     let option = FrameOption::read(&rest[..len])?;
     let mut end = at + len;
     for _ in before + 1..elements {
