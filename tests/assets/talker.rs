@@ -3,7 +3,7 @@
 //!
 //! `talker COUNT PAUSE [LENGTH...]`: COUNT lines with PAUSE microseconds between them, then a line of each LENGTH in bytes.
 //! The tests include this file as well, to know what was written. It is compiled by itself and has no dependencies.
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, unreachable_pub)]
 
 use std::io::Write;
 use std::time::Duration;
@@ -17,7 +17,10 @@ pub struct Line {
 /// Everything a talker writes, stream by stream in this order.
 pub fn lines(count: usize, lengths: &[usize]) -> Vec<Line> {
     let numbered = (0..count).map(numbered);
-    let long = lengths.iter().enumerate().map(|(at, length)| Line { is_error: at % 2 == 1, text: long(at, *length) });
+    let long = lengths
+        .iter()
+        .enumerate()
+        .map(|(at, length)| Line { is_error: at % 2 == 1, text: long(at, *length) });
     let last = [false, true].map(|is_error| Line { is_error, text: b"the end".to_vec() });
     numbered.chain(long).chain(last).collect()
 }
@@ -25,10 +28,12 @@ pub fn lines(count: usize, lengths: &[usize]) -> Vec<Line> {
 /// Two of three lines go to stdout. Each stream counts its own.
 fn numbered(at: usize) -> Line {
     let is_error = at % 3 == 2;
-    let (name, number) = if is_error { ("err", at / 3) } else { ("out", at - (at + 1) / 3) };
+    let (name, number) = if is_error { ("err", at / 3) } else { ("out", at - at / 3) };
     let mut text = format!("seq={name}:{number} ").into_bytes();
     match at % 7 {
-        0 => text.extend_from_slice("{\"level\":\"info\",\"path\":\"C:\\\\tmp\",\"who\":\"佐藤\"}".as_bytes()),
+        0 => {
+            text.extend_from_slice("{\"level\":\"info\",\"path\":\"C:\\\\tmp\",\"who\":\"佐藤\"}".as_bytes())
+        }
         1 => text.extend_from_slice(b"\xff\xfe not text \x00 \x1b[31mred\x1b[0m"),
         2 => text.extend_from_slice(b"ends with a carriage return\r"),
         3 => text.extend_from_slice(b"\ttabs and  blanks  "),

@@ -123,8 +123,11 @@ impl Docker {
         let args = ["--edition=2024", "-Copt-level=1", "-Ctarget-feature=+crt-static", "-o", "talker"];
         let output = Command::new(rustc).current_dir(&context).args(args).arg(source).output().unwrap();
         checked("rustc", &args, output);
-        std::fs::write(context.join("Dockerfile"), "FROM scratch\nCOPY talker /talker\nENTRYPOINT [\"/talker\"]\n")
-            .unwrap();
+        std::fs::write(
+            context.join("Dockerfile"),
+            "FROM scratch\nCOPY talker /talker\nENTRYPOINT [\"/talker\"]\n",
+        )
+        .unwrap();
         self.run(&["build", "--quiet", "--tag", IMAGE, context.to_str().unwrap()]);
     }
 
@@ -152,7 +155,7 @@ impl Docker {
 
     fn stop_daemon(&mut self) {
         let pid = rustix::process::Pid::from_raw(self.daemon.id() as i32).unwrap();
-        drop(rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap_or_default();
         let start = Instant::now();
         while matches!(self.daemon.try_wait(), Ok(None)) && start.elapsed() < PATIENCE {
             std::thread::sleep(Duration::from_millis(20));
@@ -191,7 +194,9 @@ impl Container<'_> {
 
 /// Why Docker cannot be had.
 fn missing() -> Result<(), String> {
-    for (program, package) in [("dockerd", "docker.io"), ("docker", "docker.io"), ("containerd", "containerd")] {
+    for (program, package) in
+        [("dockerd", "docker.io"), ("docker", "docker.io"), ("containerd", "containerd")]
+    {
         if !is_installed(program) {
             return Err(format!("{program} is not installed (apt-get install {package})"));
         }
@@ -245,9 +250,8 @@ pub fn arrived(path: &Path) -> Vec<Arrived> {
     let (mut entries, mut rest) = (Vec::new(), &bytes[..]);
     while let Ok((entry, len)) = Entry::scan(rest) {
         let text = |view: ikada_msgpack::View<'_>| view.as_str().expect("a driver writes text only").to_vec();
-        let fields = entry.record().iter().map(|(key, value)| {
-            (String::from_utf8(text(key)).unwrap(), text(value))
-        });
+        let fields =
+            entry.record().iter().map(|(key, value)| (String::from_utf8(text(key)).unwrap(), text(value)));
         entries.push(Arrived { time: entry.time(), fields: fields.collect() });
         rest = &rest[len..];
     }

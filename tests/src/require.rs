@@ -8,7 +8,7 @@ use std::sync::Mutex;
 ///
 /// # Panics
 /// `IKADA_TEST_REQUIRE`, a list with commas, names `what`: there nothing may be left out.
-pub fn skip(what: &'static str, reason: &str) {
+pub(crate) fn skip(what: &'static str, reason: &str) {
     static SAID: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
     let required = std::env::var("IKADA_TEST_REQUIRE").unwrap_or_default();
     assert!(!required.split(',').any(|name| name.trim() == what), "{what} is required: {reason}");
@@ -18,12 +18,12 @@ pub fn skip(what: &'static str, reason: &str) {
 }
 
 /// Whether one of the folders that programs lie in has this one; administrators' folders count too.
-pub fn is_installed(program: &str) -> bool {
+pub(crate) fn is_installed(program: &str) -> bool {
     std::env::split_paths(&search_path()).any(|dir| dir.join(program).is_file())
 }
 
 /// `PATH` with the administrators' folders, which a user's `PATH` may lack.
-pub fn search_path() -> std::ffi::OsString {
+pub(crate) fn search_path() -> std::ffi::OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/local/sbin:/usr/sbin:/sbin");
     path
