@@ -2,8 +2,10 @@
 //!
 //! A `PutLogEvents` body is one megabyte of strings full of escaped quotes, and nothing in it has to become a
 //! tree: the server needs each message's length in UTF-8 bytes and, if content is kept, its text. The scanner
-//! walks the body once, eight bytes at a time, checks the whole grammar of RFC 8259 on the way, and hands out
+//! walks the body once, a block of 64 bytes at a time in strings, checks the whole grammar of RFC 8259 on the way, and hands out
 //! strings as borrowed slices with their decoded length already known.
+
+use crate::block::{BLOCK, Masks, has_control, is_plain};
 
 /// Deepest nesting of arrays and objects that a body may have.
 const MAX_DEPTH: u32 = 128;
@@ -114,18 +116,68 @@ impl<'a> Scanner<'a> {
     pub(crate) fn string(&mut self) -> Result<Text<'a>, BadJson> {
         self.expect(b'"')?;
         let start = self.pos;
-        let mut shrunk = 0;
-        loop {
-            self.pos = next_special(self.text.as_bytes(), self.pos);
-            match self.text.as_bytes().get(self.pos) {
-                Some(b'"') => break,
-                Some(b'\\') => shrunk += self.escape()?,
-                _ => return self.bad(),
+        let mut state = StringState::default();
+        let end = loop {
+            let block = self.block();
+            if state.carry == 1 || !is_plain(&block) {
+                let end = self.special_block(&block, &mut state)?;
+                if end < BLOCK {
+                    break self.pos + end;
+                }
+            }
+            self.pos += BLOCK;
+            if self.pos >= self.text.len() {
+                return self.bad();
+            }
+        };
+        let raw = self.text.get(start..end).ok_or(BadJson { at: start })?;
+        if has_control(raw.as_bytes()) {
+            return Err(BadJson { at: start });
+        }
+        self.pos = end + 1;
+        Ok(Text { raw, len: raw.len() - state.shrunk, at: start })
+    }
+
+    /// Takes a block with quotes or backslashes; returns where in it the string ends, 64 for nowhere.
+    #[inline]
+    fn special_block(&self, block: &[u8; BLOCK], state: &mut StringState) -> Result<usize, BadJson> {
+        let masks = Masks::of(block);
+        let mut escaped = masks.escaped(&mut state.carry);
+        let end = (masks.quotes & !escaped).trailing_zeros();
+        escaped &= 1u64.checked_shl(end).unwrap_or(0).wrapping_sub(1);
+        state.shrunk += escaped.count_ones() as usize;
+        let others = escaped & !(masks.quotes | masks.backslashes);
+        if others != 0 {
+            self.check_escapes(others, state)?;
+        }
+        Ok(end as usize)
+    }
+
+    /// The next 64 bytes, filled up with zeros.
+    fn block(&self) -> [u8; BLOCK] {
+        let rest = self.text.as_bytes().get(self.pos..).unwrap_or_default();
+        if let Some(block) = rest.first_chunk::<BLOCK>() {
+            return *block;
+        }
+        let mut block = [0; BLOCK];
+        block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        block
+    }
+
+    /// Checks the escapes of a block that stand for neither a quote nor a backslash.
+    fn check_escapes(&self, mut others: u64, state: &mut StringState) -> Result<(), BadJson> {
+        let bytes = self.text.as_bytes();
+        while others != 0 {
+            let at = self.pos + others.trailing_zeros() as usize;
+            others &= others - 1;
+            match bytes.get(at) {
+                Some(b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {}
+                Some(b'u') if state.low_half == Some(at) => state.low_half = None,
+                Some(b'u') => state.add_unicode(bytes, at).ok_or(BadJson { at })?,
+                _ => return Err(BadJson { at }),
             }
         }
-        let raw = self.text.get(start..self.pos).ok_or(BadJson { at: start })?;
-        self.pos += 1;
-        Ok(Text { raw, len: raw.len() - shrunk, at: start })
+        Ok(())
     }
 
     /// Reads a string, or `null` as nothing.
@@ -242,59 +294,37 @@ impl<'a> Scanner<'a> {
         }
         Ok(())
     }
-
-    /// Consumes an escape; returns by how many bytes it shrinks when decoded.
-    fn escape(&mut self) -> Result<usize, BadJson> {
-        let bytes = self.text.as_bytes();
-        match bytes.get(self.pos + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                self.pos += 2;
-                Ok(1)
-            }
-            Some(b'u') => self.unicode_escape(),
-            _ => self.bad(),
-        }
-    }
-
-    fn unicode_escape(&mut self) -> Result<usize, BadJson> {
-        let bytes = self.text.as_bytes();
-        let Some(first) = hex4(bytes, self.pos + 2) else { return self.bad() };
-        if let Some(character) = char::from_u32(first) {
-            self.pos += 6;
-            return Ok(6 - character.len_utf8());
-        }
-        let second = match bytes.get(self.pos + 6..self.pos + 8) {
-            Some(br"\u") => hex4(bytes, self.pos + 8),
-            _ => None,
-        };
-        if !(0xd800..0xdc00).contains(&first) || !second.is_some_and(|low| (0xdc00..0xe000).contains(&low)) {
-            return self.bad();
-        }
-        self.pos += 12;
-        Ok(12 - 4)
-    }
 }
 
-/// Position of the first quote, backslash or control character at or after `at`.
-fn next_special(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*eight);
-        let quote = word ^ (ONES * b'"' as u64);
-        let slash = word ^ (ONES * b'\\' as u64);
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let found =
-            (control | (quote.wrapping_sub(ONES) & !quote) | (slash.wrapping_sub(ONES) & !slash)) & HIGHS;
-        if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
+/// What is carried from block to block of a string.
+#[derive(Debug, Default)]
+struct StringState {
+    /// 1 when the next block's first byte is escaped.
+    carry: u64,
+    /// By how many bytes the string shrinks when it is decoded.
+    shrunk: usize,
+    /// Where the `u` of a surrogate pair's second half stands, which has been looked at with the first.
+    low_half: Option<usize>,
+}
+
+impl StringState {
+    /// Takes a `\uXXXX` whose `u` is at `at`; its backslash is counted already.
+    fn add_unicode(&mut self, bytes: &[u8], at: usize) -> Option<()> {
+        let first = hex4(bytes, at + 1)?;
+        if let Some(character) = char::from_u32(first) {
+            self.shrunk += 5 - character.len_utf8();
+            return Some(());
         }
-        at += 8;
+        let second =
+            bytes.get(at + 5..at + 7).filter(|next| *next == br"\u").and_then(|_| hex4(bytes, at + 7))?;
+        if !(0xd800..0xdc00).contains(&first) || !(0xdc00..0xe000).contains(&second) {
+            return None;
+        }
+        // Twelve bytes become four, and both backslashes are counted as escapes.
+        self.shrunk += 6;
+        self.low_half = Some(at + 6);
+        Some(())
     }
-    while bytes.get(at).is_some_and(|&byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
-        at += 1;
-    }
-    at
 }
 
 fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
@@ -352,6 +382,49 @@ mod tests {
         for sample in samples {
             assert_eq!(read(sample), serde_json::from_str(sample).ok(), "{sample}");
         }
+    }
+
+    #[test]
+    fn long_strings_of_any_bytes_are_read_as_serde_json_reads_them() {
+        const PIECES: [&str; 16] = [
+            "\\\\",
+            "\\\"",
+            "\\n",
+            "\\u0041",
+            "\\u65e5",
+            "\\ud83d\\ude00",
+            "\\ud83d",
+            "\\x",
+            "\n",
+            "日",
+            "😀",
+            "a",
+            "b",
+            " ",
+            "longer text without any escape in it ",
+            "\\/",
+        ];
+        let mut state = 3u64;
+        let mut random = |limit: u64| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            ((state >> 33) % limit) as usize
+        };
+        let mut good = 0;
+        for _ in 0..20_000 {
+            let count = random(40);
+            let mut sample = String::from("\"");
+            for _ in 0..count {
+                // Pieces that break a string are drawn seldom, or no long string would be good.
+                let piece = PIECES[random(16)];
+                let is_bad = ["\\ud83d", "\\x", "\n"].contains(&piece);
+                sample.push_str(if is_bad && random(20) > 0 { "c" } else { piece });
+            }
+            sample.push('"');
+            let theirs: Option<String> = serde_json::from_str(&sample).ok();
+            good += usize::from(theirs.is_some());
+            assert_eq!(read(&sample), theirs, "{sample}");
+        }
+        assert!((10_000..19_900).contains(&good), "{good}");
     }
 
     #[test]

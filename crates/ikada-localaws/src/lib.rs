@@ -62,6 +62,7 @@
 
 mod admin;
 mod auth;
+mod block;
 mod call;
 mod config;
 mod content;

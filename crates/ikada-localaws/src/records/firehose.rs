@@ -111,24 +111,36 @@ fn not_found(shared: &Shared, name: &str) -> ApiError {
 }
 
 fn answer(shared: &Shared, count: usize, failed: u64, refused: impl Fn(usize) -> Option<Partial>) -> String {
-    let mut body = String::with_capacity(64 + count * 80);
-    body.push_str(&format!(r#"{{"FailedPutCount":{failed},"Encrypted":false,"RequestResponses":["#));
+    let mut body = format!(r#"{{"FailedPutCount":{failed},"Encrypted":false,"RequestResponses":["#);
+    body.reserve(count * 80);
     let id = shared.next_token();
     for index in 0..count {
         body.push_str(if index == 0 { "" } else { "," });
-        let entry = match refused(index).map(|partial| partial.code) {
-            None => format!(r#"{{"RecordId":"{id}{index:03}"}}"#),
+        match refused(index).map(|partial| partial.code) {
+            None => body.push_str(r#"{"RecordId":""#),
             Some(PartialCode::Throttled) => {
-                r#"{"ErrorCode":"ServiceUnavailableException","ErrorMessage":"Slow down."}"#.to_owned()
+                body.push_str(r#"{"ErrorCode":"ServiceUnavailableException","ErrorMessage":"Slow down."}"#);
+                continue;
             }
             Some(PartialCode::InternalFailure) => {
-                r#"{"ErrorCode":"InternalFailure","ErrorMessage":"Internal service failure."}"#.to_owned()
+                body.push_str(
+                    r#"{"ErrorCode":"InternalFailure","ErrorMessage":"Internal service failure."}"#,
+                );
+                continue;
             }
-        };
-        body.push_str(&entry);
+        }
+        body.push_str(&id);
+        push_three_digits(&mut body, index);
+        body.push_str("\"}");
     }
     body.push_str("]}");
     body
+}
+
+fn push_three_digits(text: &mut String, number: usize) {
+    for digit in [number / 100 % 10, number / 10 % 10, number % 10] {
+        text.push(char::from(b'0' + digit as u8));
+    }
 }
 
 fn named(call: &Call) -> Result<String, ApiError> {

@@ -7,8 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 
 use crate::call::Taken;
 use crate::config::Keep;
@@ -232,9 +231,9 @@ impl Decoded {
     fn push(&mut self, data: Text<'_>) -> Result<usize, ApiError> {
         let start = self.content.len();
         let decoded = if data.raw.len() == data.len {
-            STANDARD.decode_vec(data.raw, &mut self.content)
+            STANDARD.decode_append(data.raw, &mut self.content)
         } else {
-            STANDARD.decode_vec(data.to_string(), &mut self.content)
+            STANDARD.decode_append(data.to_string(), &mut self.content)
         };
         decoded.map_err(|_| ApiError::serialization())?;
         self.ends.push(self.content.len());

@@ -6,8 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use crc_fast::CrcAlgorithm;
 use md5::Digest;
 
@@ -156,7 +155,7 @@ fn parse_hex(digits: &[u8]) -> Option<usize> {
 
 fn check_md5(call: &Call, body: &[u8]) -> Result<(), ApiError> {
     let Some(wanted) = call.header("content-md5") else { return Ok(()) };
-    let decoded = STANDARD.decode(wanted).ok().filter(|bytes| bytes.len() == 16);
+    let decoded = STANDARD.decode_to_vec(wanted).ok().filter(|bytes| bytes.len() == 16);
     let Some(wanted) = decoded else {
         return Err(ApiError::new(400, "InvalidDigest", "The Content-MD5 you specified was invalid."));
     };
@@ -182,11 +181,11 @@ fn checksums(call: &Call, trailers: &Trailers) -> Trailers {
 fn check_one(name: &str, wanted: &str, body: &[u8]) -> Result<(), ApiError> {
     let crc = |algorithm| crc_fast::checksum(algorithm, body);
     let actual = match name {
-        "crc32" => STANDARD.encode((crc(CrcAlgorithm::Crc32IsoHdlc) as u32).to_be_bytes()),
-        "crc32c" => STANDARD.encode((crc(CrcAlgorithm::Crc32Iscsi) as u32).to_be_bytes()),
-        "crc64nvme" => STANDARD.encode(crc(CrcAlgorithm::Crc64Nvme).to_be_bytes()),
-        "sha1" => STANDARD.encode(sha1::Sha1::digest(body)),
-        "sha256" => STANDARD.encode(sha2::Sha256::digest(body)),
+        "crc32" => STANDARD.encode_to_string((crc(CrcAlgorithm::Crc32IsoHdlc) as u32).to_be_bytes()),
+        "crc32c" => STANDARD.encode_to_string((crc(CrcAlgorithm::Crc32Iscsi) as u32).to_be_bytes()),
+        "crc64nvme" => STANDARD.encode_to_string(crc(CrcAlgorithm::Crc64Nvme).to_be_bytes()),
+        "sha1" => STANDARD.encode_to_string(sha1::Sha1::digest(body)),
+        "sha256" => STANDARD.encode_to_string(sha2::Sha256::digest(body)),
         _ => return Ok(()),
     };
     if actual == wanted {

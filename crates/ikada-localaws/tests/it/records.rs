@@ -1,5 +1,4 @@
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use ikada_localaws::{Config, Fault, FaultKind, PartialCode, Service};
 use serde_json::{Value, json};
 
@@ -7,12 +6,13 @@ use crate::client::{Client, default, start};
 
 fn batch(records: &[Vec<u8>]) -> String {
     let records: Vec<Value> =
-        records.iter().map(|record| json!({ "Data": STANDARD.encode(record) })).collect();
+        records.iter().map(|record| json!({ "Data": STANDARD.encode_to_string(record) })).collect();
     json!({ "DeliveryStreamName": "web", "Records": records }).to_string()
 }
 
 fn keyed(records: &[Vec<u8>]) -> String {
-    let entry = |record: &Vec<u8>| json!({ "Data": STANDARD.encode(record), "PartitionKey": "key" });
+    let entry =
+        |record: &Vec<u8>| json!({ "Data": STANDARD.encode_to_string(record), "PartitionKey": "key" });
     json!({ "StreamName": "web", "Records": records.iter().map(entry).collect::<Vec<_>>() }).to_string()
 }
 
