@@ -10,6 +10,9 @@ use super::{JsonError, Reader};
 /// Room for the header of a string with escapes, whose length is known afterwards: one of 32 to 255 bytes needs it.
 const GUESSED_HEADER: usize = 2;
 
+/// Strings below this length have a header of one byte.
+const SHORT: usize = 32;
+
 /// Bytes searched word by word before a vectorised search pays.
 const NEAR: usize = 32;
 
@@ -24,9 +27,34 @@ impl Reader<'_, '_> {
         if rest[end] == b'\\' {
             return self.string_with_escapes();
         }
-        write::str(self.out, &rest[..end]);
+        self.copy(rest, end);
         self.at += end + 1;
         Ok(())
+    }
+
+    /// Writes the first `length` bytes as a string.
+    #[inline]
+    fn copy(&mut self, bytes: &[u8], length: usize) {
+        if length < SHORT {
+            self.out.push(0xa0 | length as u8);
+            self.append(bytes, length);
+        } else {
+            write::str(self.out, &bytes[..length]);
+        }
+    }
+
+    /// Appends the first `length` bytes. They are few as a rule, and copying a fixed number of bytes is cheaper than copying
+    /// just enough.
+    #[inline]
+    fn append(&mut self, bytes: &[u8], length: usize) {
+        match bytes.first_chunk::<SHORT>() {
+            Some(chunk) if length <= SHORT => {
+                let end = self.out.len() + length;
+                self.out.extend_from_slice(chunk);
+                self.out.truncate(end);
+            }
+            _ => self.out.extend_from_slice(&bytes[..length]),
+        }
     }
 
     fn string_with_escapes(&mut self) -> Result<(), JsonError> {
@@ -39,7 +67,7 @@ impl Reader<'_, '_> {
             let Some(end) = quote_or_backslash(rest) else {
                 return Err(self.cut_short());
             };
-            self.out.extend_from_slice(&rest[..end]);
+            self.append(rest, end);
             self.at += end + 1;
             if rest[end] == b'"' {
                 break;
@@ -117,12 +145,12 @@ impl Reader<'_, '_> {
         let body = header + GUESSED_HEADER;
         let length = self.out.len() - body;
         match length {
-            0..32 => {
+            0..SHORT => {
                 self.out.copy_within(body.., header + 1);
                 self.out.truncate(header + 1 + length);
                 self.out[header] = 0xa0 | length as u8;
             }
-            32..0x100 => {
+            SHORT..0x100 => {
                 self.out[header] = 0xd9;
                 self.out[header + 1] = length as u8;
             }

@@ -1,6 +1,6 @@
 //! Ruby's regular expressions, as Fluent Bit's configurations write them.
 //!
-//! A pattern is read once, when the configuration is: [`dialect`] rewrites it from Ruby's syntax (Onigmo, UTF-8) into
+//! A pattern is read once, when the configuration is: the dialect layer rewrites it from Ruby's syntax (Onigmo, UTF-8) into
 //! one that Rust's engines share, and the cheapest engine that can run it is chosen.
 //!
 //! | the pattern | runs on |
