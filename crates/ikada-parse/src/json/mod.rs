@@ -23,8 +23,8 @@ mod string;
 
 use ikada_msgpack::write;
 
-/// How deep containers may stand in containers.
-pub const MAX_DEPTH: usize = 128;
+/// How deep containers may stand in containers: as deep as a record may, with room for the entry around it.
+pub const MAX_DEPTH: usize = ikada_msgpack::MAX_DEPTH - 4;
 
 /// Why a text does not begin with a JSON value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
