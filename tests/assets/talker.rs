@@ -1,11 +1,13 @@
 //! What the container in the Docker tests runs: it writes numbered lines, and lines of chosen lengths, to both of its
 //! streams, and then stays, because Docker forgets the lines of a container that has ended.
 //!
-//! `talker COUNT PAUSE [LENGTH...]`: COUNT lines with PAUSE microseconds between them, then a line of each LENGTH in bytes.
+//! `talker COUNT [LENGTH...]`: COUNT numbered lines, then a line of each LENGTH in bytes, then how many the numbered ones were. Where
+//! COUNT is 0, it writes numbered lines until there is a file `/until/now`.
 //! The tests include this file as well, to know what was written. It is compiled by itself and has no dependencies.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 /// Which stream a line goes to, and its text without the newline.
@@ -14,16 +16,23 @@ pub struct Line {
     pub text: Vec<u8>,
 }
 
-/// Everything a talker writes, stream by stream in this order.
+/// Everything a talker writes, stream by stream in this order, `count` being the number of numbered lines.
 pub fn lines(count: usize, lengths: &[usize]) -> Vec<Line> {
-    let numbered = (0..count).map(numbered);
+    (0..count).map(numbered).chain(others(count, lengths)).collect()
+}
+
+/// The lines behind the numbered ones.
+fn others(count: usize, lengths: &[usize]) -> impl Iterator<Item = Line> {
     let long = lengths
         .iter()
         .enumerate()
         .map(|(at, length)| Line { is_error: at % 2 == 1, text: long(at, *length) });
-    let last = [false, true].map(|is_error| Line { is_error, text: b"the end".to_vec() });
-    numbered.chain(long).chain(last).collect()
+    let last = move |is_error| Line { is_error, text: format!("{END}{count}").into_bytes() };
+    long.chain([false, true].map(last))
 }
+
+/// What the last line of each stream starts with.
+pub const END: &str = "the end of ";
 
 /// Two of three lines go to stdout. Each stream counts its own.
 fn numbered(at: usize) -> Line {
@@ -56,18 +65,33 @@ fn long(at: usize, length: usize) -> Vec<u8> {
 
 fn main() {
     let mut numbers = std::env::args().skip(1).map(|text| text.parse::<usize>().expect("a number"));
-    let (count, pause) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let wanted = numbers.next().expect("a count");
     let lengths: Vec<usize> = numbers.collect();
-    for mut line in lines(count, &lengths) {
-        line.text.push(b'\n');
-        if line.is_error {
-            std::io::stderr().write_all(&line.text).expect("stderr is open");
-        } else {
-            std::io::stdout().write_all(&line.text).expect("stdout is open");
-        }
-        std::thread::sleep(Duration::from_micros(pause as u64));
+    let mut count = 0;
+    while !is_enough(count, wanted) {
+        write(numbered(count));
+        count += 1;
     }
+    others(count, &lengths).for_each(write);
     loop {
         std::thread::park();
+    }
+}
+
+/// It rests whenever it looks for the file: a daemon that falls behind would tell nothing about the router.
+fn is_enough(count: usize, wanted: usize) -> bool {
+    if wanted > 0 || count % 50 > 0 {
+        return wanted > 0 && count == wanted;
+    }
+    std::thread::sleep(Duration::from_millis(5));
+    Path::new("/until/now").exists()
+}
+
+fn write(mut line: Line) {
+    line.text.push(b'\n');
+    if line.is_error {
+        std::io::stderr().write_all(&line.text).expect("stderr is open");
+    } else {
+        std::io::stdout().write_all(&line.text).expect("stdout is open");
     }
 }

@@ -131,13 +131,15 @@ impl Docker {
         self.run(&["build", "--quiet", "--tag", IMAGE, context.to_str().unwrap()]);
     }
 
-    /// Starts a container as the ECS agent would have it started for FireLens: `args` go to the talker, its lines to `socket`.
-    pub fn container(&self, name: &str, socket: &Path, tag: &str, args: &[&str]) -> Container<'_> {
+    /// Starts a container as the ECS agent would have it started for FireLens: its lines go to `socket`. `args` are for the talker,
+    /// `options` for `docker run`.
+    pub fn container(&self, socket: &Path, tag: &str, options: &[&str], args: &[&str]) -> Container<'_> {
         let (address, tag) = (format!("fluentd-address=unix://{}", socket.display()), format!("tag={tag}"));
-        let mut all = vec!["run", "--detach", "--name", name, "--network", "host", "--log-driver", "fluentd"];
+        let mut all = vec!["run", "--detach", "--network", "host", "--log-driver", "fluentd"];
         for option in [address.as_str(), &tag, "fluentd-sub-second-precision=true", "fluentd-async=true"] {
             all.extend(["--log-opt", option]);
         }
+        all.extend(options);
         all.push(IMAGE);
         all.extend(args);
         Container { docker: self, id: self.run(&all).trim().to_owned() }

@@ -72,11 +72,6 @@ impl Moto {
         &self.url
     }
 
-    /// Its requests, one line each, as far as it has told of them.
-    pub fn requests(&self) -> Vec<String> {
-        self.log.lock().unwrap().clone()
-    }
-
     /// Runs a Python snippet that talks to it, `client("s3").…`, and returns what the snippet hands to `answer(…)`.
     pub fn ask(&self, snippet: &str) -> Value {
         let output = command(&self.python)
