@@ -17,7 +17,8 @@ pub struct Config {
     pub admin_port: Option<u16>,
     /// File to which the certificate that clients must trust is written.
     pub ca_file: Option<PathBuf>,
-    /// Host names the certificate is good for, besides `localhost` and the loopback addresses.
+    /// Host names the certificate is good for, besides `localhost`, `*.s3.localhost` and the loopback
+    /// addresses.
     pub host_names: Vec<String>,
     /// Threads of the server's own runtime.
     pub threads: usize,
@@ -50,6 +51,8 @@ pub struct Config {
     pub complete_is_idempotent: bool,
     /// Most shards' worth of records that a Kinesis stream takes: each 1,000 records/s and 1 MB/s. `None`: no limit.
     pub kinesis_shards: Option<u32>,
+    /// Closes a connection on which nothing happened for this long; AWS: some 60 seconds, S3 less.
+    pub idle_timeout: Option<Duration>,
     /// What the task metadata endpoint tells.
     pub task: TaskIdentity,
     /// How long credentials from `/creds` and STS live.
@@ -82,6 +85,7 @@ impl Default for Config {
             md5_etags: true,
             complete_is_idempotent: true,
             kinesis_shards: None,
+            idle_timeout: None,
             task: TaskIdentity::default(),
             credentials_lifetime: Duration::from_secs(6 * 3600),
             credentials_token: None,

@@ -1,5 +1,6 @@
 //! The way of one request: told apart, read, faulted, handled, answered, counted.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http::HeaderValue;
@@ -45,11 +46,20 @@ pub(crate) struct Cut;
 #[derive(Debug, Default)]
 pub(crate) struct Connection {
     scratch: Mutex<Vec<u8>>,
+    /// Requests begun, and requests ended.
+    begun: AtomicU64,
+    ended: AtomicU64,
     /// Serves only `/_localaws/…`, and that in any state.
     is_admin: bool,
 }
 
 impl Connection {
+    /// How many requests have passed; `None` while one is in work.
+    pub(crate) fn passed(&self) -> Option<u64> {
+        let (ended, begun) = (self.ended.load(Ordering::Acquire), self.begun.load(Ordering::Acquire));
+        (ended == begun).then_some(ended)
+    }
+
     /// A connection to the port that only steers the server.
     pub(crate) fn for_admin() -> Self {
         Connection { is_admin: true, ..Connection::default() }
@@ -70,6 +80,17 @@ struct Route {
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Cut> {
+    connection.begun.fetch_add(1, Ordering::Release);
+    let result = answer(shared, &connection, request).await;
+    connection.ended.fetch_add(1, Ordering::Release);
+    result
+}
+
+async fn answer(
+    shared: Arc<Shared>,
+    connection: &Connection,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Cut> {
     let (head, incoming) = request.into_parts();

@@ -188,9 +188,31 @@ async fn speak(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     connection: Arc<Connection>,
 ) {
+    let idle_timeout = shared.config.idle_timeout;
+    let watched = connection.clone();
     let service = service_fn(move |request| dispatch::serve(shared.clone(), connection.clone(), request));
     let mut builder = http1::Builder::new();
     builder.max_buf_size(READ_BUFFER).header_read_timeout(None);
+    let talk = builder.serve_connection(TokioIo::new(stream), service);
     // An error here is a client that went away or a connection that a fault has cut: both are counted already.
-    builder.serve_connection(TokioIo::new(stream), service).await.ok();
+    match idle_timeout {
+        None => drop(talk.await),
+        Some(time) => tokio::select! {
+            _ = talk => {}
+            () = idle(&watched, time) => {}
+        },
+    }
+}
+
+/// Waits until nothing has happened on a connection for `time`.
+async fn idle(connection: &Connection, time: Duration) {
+    let mut last = None;
+    loop {
+        let passed = connection.passed();
+        if passed.is_some() && passed == last {
+            return;
+        }
+        last = passed;
+        tokio::time::sleep(time).await;
+    }
 }

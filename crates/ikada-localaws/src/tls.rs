@@ -17,9 +17,9 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// Makes a certificate for the loopback names, the AWS hosts of virtual buckets, and `more` names.
+    /// Makes a certificate for the loopback names, buckets under `s3.localhost`, and `more` names.
     pub(crate) fn make(more: &[String]) -> Result<Self, StartError> {
-        let own = ["localhost", "*.localhost", "*.s3.localhost", "127.0.0.1", "::1"];
+        let own = ["localhost", "s3.localhost", "*.s3.localhost", "127.0.0.1", "::1"];
         let names: Vec<String> =
             own.iter().map(|name| (*name).to_owned()).chain(more.iter().cloned()).collect();
         let CertifiedKey { cert, signing_key } =

@@ -94,11 +94,12 @@ impl Listing {
         };
         format!(
             "{HEAD}<ListBucketResult {NAMESPACE}><Name>{}</Name><Prefix>{}</Prefix><KeyCount>{}</KeyCount>\
-             <MaxKeys>{limit}</MaxKeys><IsTruncated>{}</IsTruncated>{next}{}{}</ListBucketResult>",
+             <MaxKeys>{limit}</MaxKeys><IsTruncated>{}</IsTruncated>{}{next}{}{}</ListBucketResult>",
             target.bucket,
             encoder.encode(prefix),
             self.count,
             self.is_truncated,
+            encoder.mark(),
             self.contents,
             self.groups
         )
@@ -114,6 +115,11 @@ struct Encoder {
 impl Encoder {
     fn of(call: &Call) -> Self {
         Encoder { is_url: call.query("encoding-type").as_deref() == Some("url") }
+    }
+
+    /// Tells the client how keys are written.
+    fn mark(&self) -> &'static str {
+        if self.is_url { "<EncodingType>url</EncodingType>" } else { "" }
     }
 
     fn encode(&self, key: &str) -> String {
@@ -154,9 +160,10 @@ pub(super) fn uploads(s3: &S3, target: &Target, call: &Call) -> Result<Reply, Ap
         .collect();
     Ok(Reply::xml(format!(
         "{HEAD}<ListMultipartUploadsResult {NAMESPACE}><Bucket>{}</Bucket><Prefix>{}</Prefix>\
-         <MaxUploads>1000</MaxUploads><IsTruncated>false</IsTruncated>{list}</ListMultipartUploadsResult>",
+         <MaxUploads>1000</MaxUploads><IsTruncated>false</IsTruncated>{}{list}</ListMultipartUploadsResult>",
         target.bucket,
-        encoder.encode(&prefix)
+        encoder.encode(&prefix),
+        encoder.mark()
     )))
 }
 

@@ -1,10 +1,14 @@
 //! A client that knows just enough HTTP/1.1 for these tests.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ikada_localaws::{Config, LocalAws};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// An answer.
 #[derive(Debug)]
@@ -40,16 +44,68 @@ impl Answer {
     }
 }
 
+/// What a client speaks through.
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Wire::Plain(stream) => stream.read(buffer),
+            Wire::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Wire::Plain(stream) => stream.write(bytes),
+            Wire::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Wire::Plain(stream) => stream.flush(),
+            Wire::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
 /// A connection that is used for one request after another.
 pub(crate) struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Wire>,
+    socket: TcpStream,
 }
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        Ok(Client { stream: BufReader::new(stream) })
+        let socket = stream.try_clone()?;
+        Ok(Client { stream: BufReader::new(Wire::Plain(stream)), socket })
+    }
+
+    /// Speaks TLS to `name`, trusting only the certificate in `pem`.
+    pub(crate) fn tls(port: u16, name: &str, pem: &str) -> io::Result<Self> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_root_certificates(roots).with_no_client_auth();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let session = ClientConnection::new(Arc::new(config), name).unwrap();
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        let socket = stream.try_clone()?;
+        let wire = Wire::Tls(Box::new(StreamOwned::new(session, stream)));
+        Ok(Client { stream: BufReader::new(wire), socket })
     }
 
     pub(crate) fn to(aws: &LocalAws) -> Self {
@@ -58,7 +114,12 @@ impl Client {
 
     /// Gives up waiting for an answer after this time.
     pub(crate) fn patience(&self, time: Duration) {
-        self.stream.get_ref().set_read_timeout(Some(time)).unwrap();
+        self.socket.set_read_timeout(Some(time)).unwrap();
+    }
+
+    /// Waits until the server ends the connection; `false` if it sends something instead.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        self.stream.fill_buf().is_ok_and(<[u8]>::is_empty)
     }
 
     pub(crate) fn send(
@@ -68,7 +129,10 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> io::Result<Answer> {
-        let mut head = format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\n");
+        let mut head = format!("{method} {target} HTTP/1.1\r\n");
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            head.push_str("host: localhost\r\n");
+        }
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -79,6 +143,7 @@ impl Client {
         let stream = self.stream.get_mut();
         stream.write_all(head.as_bytes())?;
         stream.write_all(body)?;
+        stream.flush()?;
         read_answer(&mut self.stream, method == "HEAD")
     }
 

@@ -146,3 +146,40 @@ fn listings_group_by_delimiter_and_come_in_pages() {
     let some = client.get("/logs-1?list-type=2&prefix=a%2F");
     assert_eq!(some.text().matches("<Contents>").count(), 2);
 }
+
+#[test]
+fn a_bucket_can_stand_in_the_host_name() {
+    let (aws, mut client) = default();
+    for (host, key) in [("logs-1.s3.eu-west-1.localhost", "a"), ("logs-1.localhost:4711", "b")] {
+        assert_eq!(client.put(&format!("/{key}"), &[("host", host)], b"x").status, 200);
+    }
+    assert_eq!(aws.s3().objects("logs-1").into_keys().collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn chunked_bodies_are_stored_unwrapped() {
+    let (aws, mut client) = default();
+    let headers = [
+        ("content-encoding", "aws-chunked,gzip"),
+        ("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+        ("x-amz-decoded-content-length", "11"),
+        ("x-amz-trailer", "x-amz-checksum-crc32"),
+    ];
+    let body = b"b\r\nhello world\r\n0\r\nx-amz-checksum-crc32:DUoRhQ==\r\n\r\n";
+    assert_eq!(client.put("/logs-1/good", &headers, body).status, 200);
+    let damaged = b"b\r\nhello_world\r\n0\r\nx-amz-checksum-crc32:DUoRhQ==\r\n\r\n";
+    assert_eq!(client.put("/logs-1/bad", &headers, damaged).element("Code"), Some("BadDigest"));
+    let objects = aws.s3().objects("logs-1");
+    assert_eq!(objects.len(), 1);
+    assert_eq!(objects["good"].bytes.as_deref(), Some(&b"hello world"[..]));
+    assert_eq!(objects["good"].content_encoding.as_deref(), Some("gzip"));
+}
+
+#[test]
+fn keys_are_listed_as_the_client_asks() {
+    let (_aws, mut client) = default();
+    client.put("/logs-1/a%20%26%3C", &[], b"x");
+    assert!(client.get("/logs-1?list-type=2").text().contains("<Key>a &amp;&lt;</Key>"));
+    let encoded = client.get("/logs-1?list-type=2&encoding-type=url");
+    assert_eq!((encoded.element("EncodingType"), encoded.element("Key")), (Some("url"), Some("a%20%26%3C")));
+}

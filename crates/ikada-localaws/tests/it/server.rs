@@ -1,3 +1,7 @@
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use ikada_localaws::{Config, Keep, LocalAws, Service, TaskIdentity};
 
 use crate::client::{Client, default, start};
@@ -104,4 +108,78 @@ fn roles_are_assumed_by_form_and_by_query() {
     assert_eq!(aws.report().operation(Service::Sts, "AssumeRole").requests, 2);
     let requests = aws.requests(Service::Sts);
     assert_eq!(requests[0].resource, "arn:aws:iam::123456789012:role/logs");
+}
+
+#[test]
+fn https_serves_the_same_data_to_those_who_trust_the_certificate() {
+    let dir = std::env::temp_dir().join(format!("localaws-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let ca_file = dir.join("ca.pem");
+    let aws = start(Config {
+        ca_file: Some(ca_file.clone()),
+        host_names: vec!["logs-1.localhost".into()],
+        ..Config::default().with_https()
+    });
+    assert_eq!(std::fs::read_to_string(&ca_file).unwrap(), aws.ca_pem());
+    std::fs::remove_dir_all(&dir).unwrap();
+    for name in ["localhost", "127.0.0.1", "logs-1.localhost", "logs-1.s3.localhost"] {
+        let mut client = Client::tls(aws.https_port(), name, aws.ca_pem()).unwrap();
+        assert_eq!(client.firehose("PutRecordBatch", BATCH).status, 200, "{name}");
+    }
+    assert_eq!(aws.firehose().records("web").len(), 4);
+    let other = start(Config::default().with_https());
+    let mut stranger = Client::tls(aws.https_port(), "localhost", other.ca_pem()).unwrap();
+    assert!(stranger.call("Firehose_20150804.PutRecordBatch", BATCH).is_err());
+}
+
+#[test]
+fn a_payload_hash_is_checked_on_demand() {
+    for verify_payload_hash in [false, true] {
+        let aws = LocalAws::start(Config { verify_payload_hash, ..Config::default() }).unwrap();
+        let date = chrono::Utc::now().format("%Y%m%dT%H%M%SZ").to_string();
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential=AKID/{}/eu-west-1/s3/aws4_request, SignedHeaders=host;x-amz-date, Signature={}",
+            &date[..8],
+            "0".repeat(64)
+        );
+        let put = |hash: &str| {
+            let headers = [
+                ("authorization", authorization.as_str()),
+                ("x-amz-date", date.as_str()),
+                ("x-amz-content-sha256", hash),
+            ];
+            Client::to(&aws).put("/logs-1/key", &headers, b"hello world").status
+        };
+        assert_eq!(put("b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"), 200);
+        assert_eq!(put("UNSIGNED-PAYLOAD"), 200);
+        assert_eq!(put(&"0".repeat(64)), if verify_payload_hash { 400 } else { 200 });
+    }
+}
+
+#[test]
+fn an_idle_connection_is_closed_after_its_time() {
+    let aws = start(Config { idle_timeout: Some(Duration::from_millis(50)), ..Config::default() });
+    let mut client = Client::to(&aws);
+    assert_eq!(client.firehose("PutRecordBatch", BATCH).status, 200);
+    assert!(client.is_closed());
+}
+
+#[test]
+fn the_program_tells_its_ports_and_serves() {
+    let program = env!("CARGO_BIN_EXE_localaws");
+    let mut child =
+        Command::new(program).args(["--no-auth", "--keep", "all"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ports: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let port = |name: &str| u16::try_from(ports[name].as_u64().unwrap()).unwrap();
+    let mut client = Client::connect(([127, 0, 0, 1], port("http_port")).into()).unwrap();
+    assert_eq!(client.firehose("PutRecordBatch", BATCH).status, 200);
+    let mut admin = Client::connect(([127, 0, 0, 1], port("admin_port")).into()).unwrap();
+    let report: ikada_localaws::Report =
+        serde_json::from_slice(&admin.get("/_localaws/report").body).unwrap();
+    assert_eq!(report.records(Service::Firehose), 1);
+    assert_ne!(port("https_port"), 0);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
