@@ -80,7 +80,7 @@ fn main() {
 
 /// It rests whenever it looks for the file: a daemon that falls behind would tell nothing about the router.
 fn is_enough(count: usize, wanted: usize) -> bool {
-    if wanted > 0 || count % 50 > 0 {
+    if wanted > 0 || !count.is_multiple_of(50) {
         return wanted > 0 && count == wanted;
     }
     std::thread::sleep(Duration::from_millis(5));

@@ -110,7 +110,7 @@ fn every_line_of_a_container_arrives_once_with_what_docker_says_of_it() {
 
 /// One time in a billion has no nanoseconds by chance; a whole run without any has whole seconds or milliseconds for times.
 fn assert_times_are_fine_and_in_order(entries: &[Arrived]) {
-    let is_fine = |time: Timestamp| time.nanos() % 1_000_000 != 0;
+    let is_fine = |time: Timestamp| !time.nanos().is_multiple_of(1_000_000);
     let fine = entries.iter().filter(|entry| is_fine(entry.time)).count();
     assert!(fine * 100 > entries.len() * 99, "only {fine} of {} times have nanoseconds", entries.len());
     for source in ["stdout", "stderr"] {
