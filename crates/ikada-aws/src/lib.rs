@@ -13,13 +13,17 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod calls;
 pub mod client;
+pub mod cloudwatch;
+pub mod firehose;
 pub mod s3;
+mod seldom;
 
 use ikada_plugin::registry::OutputPlugin;
 
 /// Every output of this crate.
 #[must_use]
 pub fn outputs() -> Vec<OutputPlugin> {
-    vec![s3::plugin()]
+    vec![cloudwatch::plugin(), firehose::plugin(), s3::plugin()]
 }

@@ -59,6 +59,19 @@ impl Failure {
         }
     }
 
+    /// The same failure, to be tried again soon.
+    #[must_use]
+    pub fn as_transient(mut self) -> Self {
+        self.kind = FailureKind::Transient;
+        self
+    }
+
+    /// Whether only a person can end it: a policy or a destination is missing.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        matches!(self.kind, FailureKind::Denied | FailureKind::Missing)
+    }
+
     /// Whether the service used this name for it.
     #[must_use]
     pub fn is(&self, code: &str) -> bool {
@@ -68,7 +81,7 @@ impl Failure {
     /// Adds what a person can do about it to the message of a failure only a person can end.
     #[must_use]
     pub fn hint(mut self, hint: impl FnOnce() -> String) -> Self {
-        if matches!(self.kind, FailureKind::Denied | FailureKind::Missing) {
+        if self.needs_a_person() {
             self.cause.message = format!("{}; {}", self.cause.message, hint());
         }
         self
@@ -150,6 +163,7 @@ fn kind_of(code: Option<&str>, status: u16) -> FailureKind {
         | "RequestTimeoutException"
         | "OperationAbortedException"
         | "OperationAborted"
+        | "InvalidSequenceTokenException"
         | "RequestTimeTooSkewed"
         | "ServiceUnavailableException"
         | "ServiceUnavailable"

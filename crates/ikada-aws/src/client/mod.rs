@@ -4,6 +4,7 @@
 //! makes its SDK client from [`Session::sdk_config`] at its first attempt. A call that failed goes through
 //! [`classify`]; [`Session::renew`] says whether it is worth repeating at once with newer credentials.
 
+mod body;
 mod credentials;
 mod endpoint;
 mod failure;
@@ -12,6 +13,7 @@ mod options;
 mod session;
 mod tls;
 
+pub(crate) use body::replace_body;
 pub use credentials::KeptCredentials;
 pub use endpoint::{EndpointError, endpoint_url};
 pub use failure::{Failure, FailureKind, NEEDS_A_PERSON, classify};

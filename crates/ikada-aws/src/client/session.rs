@@ -14,11 +14,14 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::OnceCell;
 
 use super::credentials::{KeptCredentials, chain};
-use super::failure::{Failure, FailureKind};
+use super::failure::{Failure, FailureKind, classify};
 use super::http::IkadaHttp;
 use super::tls::TlsSettings;
 
@@ -99,12 +102,34 @@ impl Session {
         self.ready.get().map_or(0, |ready| ready.credentials.generation())
     }
 
+    /// Makes a call, and makes it once more if its credentials had ended and there are others now.
+    ///
+    /// # Errors
+    /// The call failed.
+    pub async fn call<T, E, C>(&self, call: impl Fn() -> C) -> Result<T, Failure>
+    where
+        C: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let used = self.generation();
+        let failure = match call().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => classify(&error),
+        };
+        if !self.renew(&failure, used).await {
+            return Err(failure);
+        }
+        call().await.map_err(|error| classify(&error))
+    }
+
     /// Decides whether a call that failed is worth repeating at once with other credentials, and renews them for it.
     pub async fn renew(&self, failure: &Failure, used: u64) -> bool {
         let Some(ready) = self.ready.get() else { return false };
+        // The first call of all brings the first credentials.
+        let used = used.max(1);
         match failure.kind {
             FailureKind::Expired => {
-                // Even credentials that look the same may have been refused for a moment only.
+                // Even the same credentials are worth one more call: the clock may have been put right since.
                 ready.credentials.renew(used).await;
                 true
             }

@@ -1,8 +1,8 @@
 //! Amazon S3: objects of lines.
 //!
-//! An entry becomes a line ([`encode`]); lines go through a compressor into an object under construction ([`object`]),
-//! one per name ([`key`]) with the time left aside; what is full or due becomes batches ([`batcher`]), which share what S3 knows of their
-//! object ([`upload`]) and reach it through [`store`] and the SDK ([`sdk`]).
+//! An entry becomes a line (`encode`); lines go through a compressor into an object under construction (`object`),
+//! one per name (`key`) with the time left aside; what is full or due becomes batches (`batcher`), which share what S3 knows of their
+//! object (`upload`) and reach it through `store` and the SDK (`sdk`).
 //!
 //! **Levels of compression.** `examples/s3_speed.rs` on Docker's records around access log lines, encoding included:
 //!

@@ -75,7 +75,8 @@ impl S3Bucket {
     {
         let client = self.client().await?;
         let session = &self.destination.session;
-        let used = session.generation();
+        // The first call of all brings the first credentials.
+        let used = session.generation().max(1);
         let failure = match send(client.clone()).await {
             Ok(answer) => return Ok(answer),
             Err(error) => classify(&error),

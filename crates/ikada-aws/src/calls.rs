@@ -1,0 +1,314 @@
+//! From one batch to one call, or to several: when only some of the entries are taken, or one of them spoils the rest.
+//!
+//! A batch starts as one call. What the service leaves out of it is sent again in the next attempt. A call that is refused as a
+//! whole, for what is in it, is halved and tried again until the entry to blame stands alone; that one is given up.
+
+use ikada_plugin::{BoxFuture, EntrySet, Outcome, SendError};
+use ikada_record::DropReason;
+
+use crate::client::{Failure, FailureKind};
+
+/// Most calls in one attempt while a bad entry is searched for.
+const MAX_CALLS: usize = 64;
+/// So many single entries from all over the batch refused, and none ever taken: it is the call that is wrong, not an entry.
+const HOPELESS: usize = 4;
+
+/// Makes one call.
+pub(crate) trait Call: Send + Sync {
+    /// Sends these entries, by their number, in this order.
+    fn make<'a>(&'a self, entries: &'a [u32]) -> BoxFuture<'a, Result<Taken, Failure>>;
+}
+
+/// What a call that went through took. By default everything.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// Entries to send again, in the order of the call.
+    pub(crate) retry: Vec<u32>,
+    /// Entries that will never be taken.
+    pub(crate) rejected: Vec<u32>,
+    /// What those are counted as.
+    pub(crate) reason: Option<DropReason>,
+    /// Why.
+    pub(crate) cause: Option<SendError>,
+}
+
+/// The entries of a batch that are still to be sent.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    /// What goes into each call. The last one is made first.
+    todo: Vec<Vec<u32>>,
+    /// Whether any call has gone through.
+    any_taken: bool,
+    /// Single entries whose call was refused.
+    alone: usize,
+}
+
+/// What one attempt has come to so far.
+#[derive(Default)]
+struct Progress {
+    calls: usize,
+    rejected: Vec<u32>,
+    /// Left out of calls that went through.
+    later: Vec<Vec<u32>>,
+    reason: Option<DropReason>,
+    cause: Option<SendError>,
+}
+
+impl Calls {
+    /// One call with these entries in this order; their numbers are places in the batch.
+    pub(crate) fn new(entries: Vec<u32>) -> Self {
+        Self { todo: vec![entries], any_taken: false, alone: 0 }
+    }
+
+    /// The numbers of all entries still to be sent, ascending.
+    pub(crate) fn left(&self) -> Vec<u32> {
+        let mut left = self.todo.concat();
+        left.sort_unstable();
+        left
+    }
+
+    /// Makes one attempt at all that is left.
+    ///
+    /// # Cancel safety
+    /// A call is struck off the list only after its answer.
+    pub(crate) async fn attempt(&mut self, call: &dyn Call) -> Outcome {
+        // Places in an outcome are counted among what was left when the attempt began.
+        let left = self.left();
+        let mut progress = Progress::default();
+        let mut stopped = None;
+        while let Some(entries) = self.todo.last() {
+            if progress.calls == MAX_CALLS {
+                break;
+            }
+            progress.calls += 1;
+            match call.make(entries).await {
+                Ok(taken) => self.taken(taken, &mut progress),
+                Err(failure) if failure.kind == FailureKind::Invalid => self.refused(failure, &mut progress),
+                Err(failure) => {
+                    stopped = Some(failure);
+                    break;
+                }
+            }
+        }
+        // What was left out goes first next time.
+        self.todo.extend(progress.later.drain(..).rev());
+        self.outcome(&left, progress, stopped)
+    }
+
+    fn taken(&mut self, taken: Taken, progress: &mut Progress) {
+        self.todo.pop();
+        self.any_taken = true;
+        progress.rejected.extend(taken.rejected);
+        progress.reason = progress.reason.or(taken.reason);
+        progress.cause = taken.cause.or(progress.cause.take());
+        if !taken.retry.is_empty() {
+            progress.later.push(taken.retry);
+        }
+    }
+
+    fn refused(&mut self, failure: Failure, progress: &mut Progress) {
+        let Some(mut entries) = self.todo.pop() else { return };
+        progress.cause = Some(failure.cause);
+        if entries.len() > 1 {
+            let second = entries.split_off(entries.len() / 2);
+            self.todo.push(second);
+            self.todo.push(entries);
+            return;
+        }
+        self.alone += 1;
+        progress.reason = Some(DropReason::Rejected);
+        progress.rejected.append(&mut entries);
+        if self.any_taken {
+            return;
+        }
+        if self.alone >= HOPELESS {
+            progress.rejected.extend(self.todo.drain(..).flatten());
+            return;
+        }
+        // Bad entries keep together: look elsewhere first, where the most are left.
+        if let Some((largest, _)) = self.todo.iter().enumerate().max_by_key(|(_, entries)| entries.len()) {
+            let last = self.todo.len() - 1;
+            self.todo.swap(largest, last);
+        }
+    }
+
+    fn outcome(&self, left: &[u32], progress: Progress, stopped: Option<Failure>) -> Outcome {
+        let Progress { rejected, reason, cause, .. } = progress;
+        let retry: usize = self.todo.iter().map(Vec::len).sum();
+        if retry == 0 && rejected.is_empty() {
+            return Outcome::Delivered;
+        }
+        if retry == left.len() {
+            let unsaid = || Failure::transient("a bad entry is still being searched for");
+            return match stopped {
+                Some(failure) => failure.outcome(),
+                None => Outcome::Retry { after: None, cause: cause.unwrap_or_else(|| unsaid().cause) },
+            };
+        }
+        let cause = stopped.map(|failure| failure.cause).or(cause);
+        let cause = cause.unwrap_or_else(|| SendError::new("some entries were not taken"));
+        let reason = reason.unwrap_or(DropReason::Rejected);
+        if rejected.len() == left.len() {
+            return Outcome::Rejected { reason, cause };
+        }
+        Outcome::Partial {
+            retry: places(left, self.todo.iter().flatten().copied()),
+            rejected: places(left, rejected.into_iter()),
+            reason,
+            cause,
+        }
+    }
+}
+
+/// Where entries stand among those that were left.
+fn places(left: &[u32], entries: impl Iterator<Item = u32>) -> EntrySet {
+    entries.filter_map(|entry| left.binary_search(&entry).ok()).map(|place| place as u32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A service that has something against some entries, and is down after so many calls.
+    #[derive(Default)]
+    struct Picky {
+        bad: Vec<u32>,
+        late: Vec<u32>,
+        busy: Mutex<Vec<u32>>,
+        calls_until_down: Mutex<usize>,
+        got: Mutex<Vec<u32>>,
+        calls: Mutex<usize>,
+    }
+
+    impl Picky {
+        fn up() -> Self {
+            Self { calls_until_down: Mutex::new(usize::MAX), ..Self::default() }
+        }
+
+        fn answer(&self, entries: &[u32]) -> Result<Taken, Failure> {
+            *self.calls.lock().unwrap() += 1;
+            let mut until = self.calls_until_down.lock().unwrap();
+            if *until == 0 {
+                *until = usize::MAX;
+                return Err(Failure::transient("down"));
+            }
+            *until -= 1;
+            if entries.iter().any(|entry| self.bad.contains(entry)) {
+                return Err(Failure { kind: FailureKind::Invalid, ..Failure::transient("bad") });
+            }
+            let mut taken = Taken::default();
+            for &entry in entries {
+                if self.late.contains(&entry) {
+                    taken.rejected.push(entry);
+                    taken.reason = Some(DropReason::OutOfTime);
+                } else if let Some(at) = self.busy.lock().unwrap().iter().position(|busy| *busy == entry) {
+                    self.busy.lock().unwrap().remove(at);
+                    taken.retry.push(entry);
+                } else {
+                    self.got.lock().unwrap().push(entry);
+                }
+            }
+            Ok(taken)
+        }
+    }
+
+    impl Call for Picky {
+        fn make<'a>(&'a self, entries: &'a [u32]) -> BoxFuture<'a, Result<Taken, Failure>> {
+            let answer = self.answer(entries);
+            Box::pin(async move { answer })
+        }
+    }
+
+    fn block<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    /// Attempts until all is settled, with the books an engine keeps: who was taken and who was rejected.
+    fn settle(picky: &Picky, len: u32) -> (Vec<u32>, Vec<u32>, usize) {
+        let mut calls = Calls::new((0..len).collect());
+        let mut left: Vec<u32> = (0..len).collect();
+        let (mut delivered, mut dropped, mut attempts) = (Vec::new(), Vec::new(), 0);
+        while !left.is_empty() {
+            attempts += 1;
+            assert!(attempts < 1_000);
+            match block(calls.attempt(picky)) {
+                Outcome::Delivered => delivered.append(&mut left),
+                Outcome::Retry { .. } => {}
+                Outcome::Rejected { .. } => dropped.append(&mut left),
+                Outcome::Partial { retry, rejected, .. } => {
+                    let mut next = Vec::new();
+                    for (place, entry) in left.iter().enumerate() {
+                        match (retry.contains(place as u32), rejected.contains(place as u32)) {
+                            (true, false) => next.push(*entry),
+                            (false, true) => dropped.push(*entry),
+                            (false, false) => delivered.push(*entry),
+                            (true, true) => panic!("both"),
+                        }
+                    }
+                    left = next;
+                }
+            }
+        }
+        delivered.sort_unstable();
+        dropped.sort_unstable();
+        (delivered, dropped, attempts)
+    }
+
+    #[test]
+    fn one_bad_entry_is_found_and_the_rest_is_taken_in_one_attempt() {
+        let picky = Picky { bad: vec![700], ..Picky::up() };
+        let (delivered, dropped, attempts) = settle(&picky, 1_000);
+        assert_eq!((delivered.len(), dropped, attempts), (999, vec![700], 1));
+        assert!(*picky.calls.lock().unwrap() <= 21);
+    }
+
+    #[test]
+    fn bad_entries_that_stand_together_spoil_no_others() {
+        let picky = Picky { bad: (0..50).collect(), ..Picky::up() };
+        let (delivered, dropped, _) = settle(&picky, 1_000);
+        assert_eq!((delivered.len(), dropped.len()), (950, 50));
+    }
+
+    #[test]
+    fn a_call_that_is_wrong_whatever_is_in_it_is_given_up_soon() {
+        let picky = Picky { bad: (0..10_000).collect(), ..Picky::up() };
+        let (delivered, dropped, _) = settle(&picky, 10_000);
+        assert_eq!((delivered.len(), dropped.len()), (0, 10_000));
+        assert!(*picky.calls.lock().unwrap() < 64);
+    }
+
+    #[test]
+    fn what_was_left_out_is_sent_again_in_order_and_nothing_else() {
+        let picky = Picky { busy: Mutex::new(vec![3, 1]), ..Picky::up() };
+        let (delivered, _, attempts) = settle(&picky, 5);
+        assert_eq!((delivered.len(), attempts), (5, 2));
+        assert_eq!(*picky.got.lock().unwrap(), [0, 2, 4, 1, 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_entry_ends_in_exactly_one_place(
+            len in 1u32..300,
+            bad in proptest::collection::vec(0u32..300, 0..8),
+            late in proptest::collection::vec(0u32..300, 0..20),
+            busy in proptest::collection::vec(0u32..300, 0..40),
+            down in 0usize..20,
+        ) {
+            let picky = Picky {
+                bad: bad.clone(), late: late.clone(), busy: Mutex::new(busy),
+                calls_until_down: Mutex::new(down), ..Picky::default()
+            };
+            let (delivered, dropped, _) = settle(&picky, len);
+            let mut got = picky.got.into_inner().unwrap();
+            got.sort_unstable();
+            prop_assert_eq!(&delivered, &got, "what is booked as delivered is what the service has, once");
+            prop_assert_eq!(delivered.len() + dropped.len(), len as usize);
+            let is_bad = |entry: &u32| bad.contains(entry) || late.contains(entry);
+            prop_assert!(dropped.iter().all(is_bad) || (delivered.is_empty() && bad.len() >= HOPELESS));
+        }
+    }
+}

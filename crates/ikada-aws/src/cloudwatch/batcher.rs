@@ -1,0 +1,301 @@
+//! One open batch per stream, cut where the service's limits are.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use ikada_plugin::{Batch, Output, Part, Routed, add_part};
+use ikada_record::{DropReason, Entry, Share, Tag, record_at};
+use tokio::time::Instant;
+
+use super::events::{Events, MAX_MESSAGE, head};
+use super::message::{MessageEncoder, Written};
+use super::names::Names;
+use super::sender::{PutEvents, Sender, Stream};
+use crate::seldom::Seldom;
+
+/// Streams with an open batch at once; beyond it the batch that is due first goes early.
+const MAX_OPEN: usize = 1_000;
+
+/// Room for a call that is filled to its limit, rendered: what most of them come to.
+const FULL: usize = 1_250_000;
+
+/// Turns chunks into calls of PutLogEvents.
+pub(super) struct Batcher {
+    encoder: MessageEncoder,
+    names: Names,
+    sender: Arc<Sender>,
+    open: HashMap<Box<[u8]>, Open>,
+    ready: VecDeque<Batch>,
+    open_bytes: usize,
+    ready_bytes: usize,
+    /// No open batch is due before.
+    earliest: Option<Instant>,
+    key: Vec<u8>,
+    lines: Lines,
+}
+
+/// What is said at most now and then.
+#[derive(Default)]
+struct Lines {
+    empty: Seldom,
+    no_key: Seldom,
+    cut: Seldom,
+    no_name: Seldom,
+}
+
+/// What came of the entries of one chunk.
+#[derive(Default)]
+struct Counts {
+    empty: u32,
+    no_key: u32,
+    cut: u32,
+}
+
+/// The open batch of a stream.
+struct Open {
+    stream: Arc<Stream>,
+    events: Events,
+    parts: Vec<Part>,
+    /// Entries of the chunk at hand that are not in `parts` yet.
+    run: u32,
+    due: Instant,
+}
+
+impl Open {
+    fn new(key: &[u8], due: Instant) -> Self {
+        // A group's name holds no NUL; a stream's may.
+        let mut names = key.splitn(2, |byte| *byte == 0);
+        let mut name = || String::from_utf8_lossy(names.next().unwrap_or_default()).into_owned();
+        let (group, stream) = (name(), name());
+        let head = head(&group, &stream);
+        let stream = Arc::new(Stream { group, name: stream, lane: lane(key), head });
+        Self { events: Events::new(&stream.head, 0), stream, parts: Vec::new(), run: 0, due }
+    }
+
+    /// Books the entries of the chunk at hand.
+    fn end_run(&mut self, share: &Arc<Share>) {
+        add_part(&mut self.parts, share, std::mem::take(&mut self.run));
+    }
+
+    /// The batch of what is here, which is empty afterwards.
+    fn close(&mut self, next: Events, sender: &Arc<Sender>) -> Batch {
+        let events = std::mem::replace(&mut self.events, next);
+        let bytes = events.body_len();
+        let delivery = PutEvents::new(sender.clone(), self.stream.clone(), events.close());
+        Batch::new(Some(self.stream.lane), std::mem::take(&mut self.parts), bytes, Box::new(delivery))
+    }
+}
+
+impl Batcher {
+    pub(super) fn new(encoder: MessageEncoder, names: Names, sender: Arc<Sender>) -> Self {
+        Self {
+            encoder,
+            names,
+            sender,
+            open: HashMap::new(),
+            ready: VecDeque::new(),
+            open_bytes: 0,
+            ready_bytes: 0,
+            earliest: None,
+            key: Vec::new(),
+            lines: Lines::default(),
+        }
+    }
+
+    /// The open batch for the names in `self.key`, taken out of the others while it is worked at.
+    fn take(&mut self, due: Instant) -> (Box<[u8]>, Open) {
+        if let Some((key, mut open)) = self.open.remove_entry(self.key.as_slice()) {
+            self.open_bytes -= open.events.cost();
+            open.due = open.due.min(due);
+            return (key, open);
+        }
+        if self.open.len() >= MAX_OPEN {
+            self.close_first();
+        }
+        (self.key.as_slice().into(), Open::new(&self.key, due))
+    }
+
+    fn put_back(&mut self, key: Box<[u8]>, open: Open) {
+        if open.events.len() == 0 {
+            return;
+        }
+        self.earliest = Some(self.earliest.map_or(open.due, |earliest| earliest.min(open.due)));
+        self.open_bytes += open.events.cost();
+        self.open.insert(key, open);
+    }
+
+    /// All entries go to the stream their tag names.
+    fn push_by_tag(&mut self, routed: &Routed, counts: &mut Counts) {
+        self.names.write(&mut self.key, routed.chunk.tag(), record_at(&[]));
+        let (key, mut open) = self.take(routed.due);
+        for entry in routed.chunk.entries() {
+            self.add(&mut open, &entry, routed, counts);
+        }
+        open.end_run(&routed.share);
+        self.put_back(key, open);
+    }
+
+    /// Each entry goes to the stream its record names.
+    fn push_by_record(&mut self, routed: &Routed, counts: &mut Counts, now: Instant) {
+        let mut at_hand: Option<(Box<[u8]>, Open)> = None;
+        for entry in routed.chunk.entries() {
+            self.name(routed.chunk.tag(), &entry, now);
+            let (key, mut open) = match at_hand.take() {
+                Some((key, open)) if *key == *self.key => (key, open),
+                other => {
+                    if let Some((key, mut open)) = other {
+                        open.end_run(&routed.share);
+                        self.put_back(key, open);
+                    }
+                    self.take(routed.due)
+                }
+            };
+            self.add(&mut open, &entry, routed, counts);
+            at_hand = Some((key, open));
+        }
+        if let Some((key, mut open)) = at_hand {
+            open.end_run(&routed.share);
+            self.put_back(key, open);
+        }
+    }
+
+    /// Leaves the entry's names in `self.key`.
+    fn name(&mut self, tag: &Tag, entry: &Entry<'_>, now: Instant) {
+        let Some(reference) = self.names.write(&mut self.key, tag, entry.record()) else { return };
+        if let Some(times) = self.lines.no_name.count(1, now) {
+            tracing::warn!(%reference, times, "a template's reference is not in the record; the plain name stands in");
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, open: &mut Open, entry: &Entry<'_>, routed: &Routed, counts: &mut Counts) {
+        let time = entry.time().millis();
+        if !open.events.takes(time) {
+            self.close_full(open, None, routed);
+        }
+        let mark = open.events.begin(time);
+        let mut len = match self.encoder.write(open.events.arena(), entry) {
+            Written::Message(len) => len,
+            Written::Empty => {
+                counts.empty += 1;
+                return open.events.abort(mark);
+            }
+            Written::NoKey => {
+                counts.no_key += 1;
+                return open.events.abort(mark);
+            }
+        };
+        if len > MAX_MESSAGE {
+            len = open.events.cut(mark);
+            counts.cut += 1;
+        }
+        if open.events.fits(len) {
+            open.events.end(time, len);
+        } else {
+            let mut next = Events::new(&open.stream.head, FULL);
+            open.events.move_last(mark, &mut next, time, len);
+            self.close_full(open, Some(next), routed);
+        }
+        open.run += 1;
+    }
+
+    /// Makes what is in an open batch ready; `next` takes its place.
+    #[cold]
+    fn close_full(&mut self, open: &mut Open, next: Option<Events>, routed: &Routed) {
+        open.end_run(&routed.share);
+        let next = next.unwrap_or_else(|| Events::new(&open.stream.head, 0));
+        let batch = open.close(next, &self.sender);
+        // Only entries of the chunk at hand will be in it.
+        open.due = routed.due;
+        self.make_ready(batch);
+    }
+
+    fn make_ready(&mut self, batch: Batch) {
+        self.ready_bytes += batch.bytes;
+        self.ready.push_back(batch);
+    }
+
+    /// Makes the open batches ready that `which` picks.
+    fn close_where(&mut self, which: impl Fn(&Open) -> bool) {
+        let mut closed = Vec::new();
+        self.earliest = None;
+        self.open.retain(|_, open| {
+            if !which(open) {
+                self.earliest = Some(self.earliest.map_or(open.due, |earliest| earliest.min(open.due)));
+                return true;
+            }
+            self.open_bytes -= open.events.cost();
+            closed.push((open.due, open.close(Events::new(&[], 0), &self.sender)));
+            false
+        });
+        // In the order they became due, whatever the map's order is.
+        closed.sort_by_key(|(due, _)| *due);
+        closed.into_iter().for_each(|(_, batch)| self.make_ready(batch));
+    }
+
+    fn close_first(&mut self) {
+        let Some(first) = self.open.values().map(|open| open.due).min() else { return };
+        self.close_where(|open| open.due <= first);
+    }
+
+    fn settle_drops(&self, counts: &Counts, share: &Share, now: Instant) {
+        let dropped = counts.empty + counts.no_key;
+        if dropped > 0 {
+            share.drop_entries(dropped, DropReason::Empty);
+        }
+        if let Some(entries) = self.lines.no_key.count(u64::from(counts.no_key), now) {
+            tracing::error!(entries, "entries were dropped: their record has no `log_key`");
+        }
+        if let Some(entries) = self.lines.empty.count(u64::from(counts.empty), now) {
+            tracing::debug!(entries, "entries were dropped: CloudWatch Logs takes no empty messages");
+        }
+        if let Some(entries) = self.lines.cut.count(u64::from(counts.cut), now) {
+            tracing::warn!(entries, limit = MAX_MESSAGE, "messages longer than CloudWatch Logs takes were cut");
+        }
+    }
+}
+
+impl Output for Batcher {
+    fn push(&mut self, routed: Routed, now: Instant) {
+        let mut counts = Counts::default();
+        match self.names.differ_by_record() {
+            true => self.push_by_record(&routed, &mut counts, now),
+            false => self.push_by_tag(&routed, &mut counts),
+        }
+        self.settle_drops(&counts, &routed.share, now);
+    }
+
+    fn pop(&mut self, now: Instant) -> Option<Batch> {
+        if self.ready.is_empty() && self.earliest.is_some_and(|earliest| now >= earliest) {
+            self.close_where(|open| open.due <= now);
+        }
+        let batch = self.ready.pop_front()?;
+        self.ready_bytes -= batch.bytes;
+        Some(batch)
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.earliest
+    }
+
+    fn close_all(&mut self) {
+        self.close_where(|_| true);
+    }
+
+    fn held(&self) -> usize {
+        self.open_bytes + self.ready_bytes
+    }
+
+    fn in_flight(&self) -> usize {
+        // A stream has one call at a time; so many streams are served at once.
+        8
+    }
+}
+
+/// The lane of a stream. Two streams that share one by chance are sent one after the other, no more.
+fn lane(key: &[u8]) -> u64 {
+    // FNV-1a.
+    key.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
