@@ -119,26 +119,32 @@ impl Destination {
         }
     }
 
-    /// Books a failed attempt that began at `started`; returns how long all batches now wait. Attempts that were already under way
-    /// when the last failure came in say nothing new.
-    fn failed(&self, started: Instant, after: Option<Duration>, progress: bool) -> Duration {
-        if progress {
-            self.queue.progress();
-        }
+    /// Books an attempt that began at `started` and of which nothing was taken; returns how long all batches now wait. Attempts
+    /// that were already under way when the last failure came in say nothing new.
+    fn failed(&self, started: Instant, after: Option<Duration>) -> Duration {
         let now = Instant::now();
         let mut state = self.state();
-        if !progress && state.failed_at.is_none_or(|failed| started >= failed) {
+        if state.failed_at.is_none_or(|failed| started >= failed) {
             state.failures = state.failures.saturating_add(1);
             state.failed_at = Some(now);
         }
-        let exponent = if progress { 0 } else { state.failures.saturating_sub(1).min(16) };
+        let exponent = state.failures.saturating_sub(1).min(16);
         let ceiling = self.base.saturating_mul(1 << exponent).min(self.cap);
-        let mut delay = ceiling.mul_f64(rand::random_range(0.5..=1.0)).max(after.unwrap_or_default());
+        let mut delay = jittered(ceiling).max(after.unwrap_or_default());
         if self.is_draining() {
             delay = delay.min(DRAIN_BACKOFF);
         }
         state.not_before = state.not_before.max(now + delay);
         delay
+    }
+
+    /// Books an attempt of which a part was taken. The destination works: only what it refused waits, and not for long.
+    fn progressed(&self) -> Duration {
+        self.queue.progress();
+        let mut state = self.state();
+        state.failures = 0;
+        state.failed_at = None;
+        jittered(self.base)
     }
 
     /// Tells, once in a while, that batches wait.
@@ -217,9 +223,17 @@ pub(crate) async fn deliver(mut batch: Batch, to: Arc<Destination>) {
         }
         to.metrics.retries.add(1);
         to.metrics.retried_records.add(u64::from(batch.entries));
-        let delay = to.failed(started, after, progress);
+        let delay = if progress { to.progressed() } else { to.failed(started, after) };
         to.tell_late(&batch, made, retries, delay, &cause);
+        if progress {
+            tokio::time::sleep(delay).await;
+        }
     }
+}
+
+/// Half of the time to all of it, at random: batches that failed together do not come back together.
+fn jittered(ceiling: Duration) -> Duration {
+    ceiling.mul_f64(rand::random_range(0.5..=1.0))
 }
 
 fn settle(parts: &[Part], mut with: impl FnMut(&Part, u32)) {
@@ -371,11 +385,11 @@ mod tests {
         let to = destination(RetryLimit::Unlimited);
         let mut last = Duration::ZERO;
         for _ in 0..20 {
-            last = to.failed(Instant::now(), None, false);
+            last = to.failed(Instant::now(), None);
             tokio::time::advance(last).await;
         }
         assert!(last >= Duration::from_secs(15) && last <= Duration::from_secs(30), "{last:?}");
         to.succeeded();
-        assert!(to.failed(Instant::now(), None, false) <= Duration::from_millis(100));
+        assert!(to.failed(Instant::now(), None) <= Duration::from_millis(100));
     }
 }

@@ -72,7 +72,7 @@ impl Default for Limits {
             queue_pace: 8 << 20,
             queue_full: 64 << 20,
             stall: Duration::from_secs(1),
-            backoff_base: Duration::from_millis(100),
+            backoff_base: Duration::from_millis(25),
             backoff_cap: Duration::from_secs(30),
             plans: 10_000,
         }
