@@ -82,8 +82,9 @@ pub(crate) fn table(arrivals: &[Arrival]) -> String {
     table.render()
 }
 
-/// How many records or lines are shown of each service.
+/// How many records or lines are shown of each service, and how much of each one.
 const SHOWN: usize = 2;
+const WIDTH: usize = 240;
 
 /// Names of streams and objects, and a few records as they were delivered.
 pub(crate) fn content(aws: &LocalAws) -> Result<String> {
@@ -93,13 +94,13 @@ pub(crate) fn content(aws: &LocalAws) -> Result<String> {
             let events = aws.cloudwatch().events(&group, &stream);
             text.push_str(&format!("CloudWatch Logs  group {group}, stream {stream}\n"));
             for (time, message) in events.iter().take(SHOWN) {
-                text.push_str(&format!("  {time}  {message}\n"));
+                text.push_str(&format!("  {time}  {}\n", shortened(message)));
             }
         }
     }
     text.push_str(&format!("\nFirehose  delivery stream {DELIVERY_STREAM}\n"));
     for record in aws.firehose().records(DELIVERY_STREAM).iter().take(SHOWN) {
-        text.push_str(&format!("  {}\n", String::from_utf8_lossy(record).trim_end()));
+        text.push_str(&format!("  {}\n", shortened(String::from_utf8_lossy(record).trim_end())));
     }
     text.push('\n');
     text.push_str(&objects(aws)?);
@@ -124,9 +125,44 @@ fn objects(aws: &LocalAws) -> Result<String> {
             grouped(lines.lines().count() as u64)
         ));
         if first.is_empty() {
-            first = lines.lines().take(SHOWN).map(|line| format!("  {line}\n")).collect();
+            first = lines.lines().take(SHOWN).map(|line| format!("  {}\n", shortened(line))).collect();
         }
     }
     text.push_str(&first);
     Ok(text)
+}
+
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(WIDTH) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        assert_eq!(shortened("short"), "short");
+        let cut = shortened(&"ü".repeat(WIDTH + 1));
+        assert_eq!(cut.chars().count(), WIDTH + 1);
+        assert!(cut.ends_with('…'));
+    }
+
+    #[test]
+    fn an_arrival_is_complete_when_every_record_came_once() {
+        let arrival = |delivered, duplicated| Arrival {
+            container: Container::Web,
+            sent: 3,
+            delivered,
+            duplicated,
+            requests: 1,
+            bytes: 1,
+        };
+        assert!(arrival(3, 0).is_complete());
+        assert!(!arrival(2, 0).is_complete());
+        assert!(!arrival(3, 1).is_complete());
+    }
 }

@@ -179,8 +179,8 @@ mod tests {
         let mut driver = LogDriver::new(container);
         let now = DateTime::from_timestamp(1_795_000_000, 123_456_789).unwrap();
         let message = driver.next_message(number, now).to_vec();
-        let (view, rest) = View::parse(&message).unwrap();
-        assert!(rest.is_empty());
+        let (view, len) = View::parse(&message).unwrap();
+        assert_eq!(len, message.len());
         let array = view.as_array().unwrap();
         assert_eq!(array.get(0).unwrap().as_str().unwrap(), container.tag().as_bytes());
         let record = array.get(2).unwrap().as_map().unwrap();
