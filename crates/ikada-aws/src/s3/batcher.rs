@@ -19,9 +19,9 @@ use super::compress::Method;
 use super::encode::Encoder;
 use super::key::{KeyFormat, Mark};
 use super::object::Object;
-use super::seldom::Seldom;
 use super::store::ObjectStore;
 use super::upload::{Upload, Uploads};
+use crate::seldom::Seldom;
 
 /// Lines that are handed to an object at once: enough for a compressor to run, and within the processor's cache.
 const RUN: usize = 64 * 1024;

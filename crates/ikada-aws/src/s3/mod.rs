@@ -46,7 +46,6 @@ mod key;
 mod object;
 mod options;
 mod sdk;
-mod seldom;
 mod store;
 #[cfg(test)]
 mod tests;

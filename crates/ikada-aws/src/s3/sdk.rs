@@ -17,7 +17,7 @@ use md5::{Digest, Md5};
 use tokio::sync::OnceCell;
 
 use super::store::{Answer, ObjectStore, TakenPart};
-use crate::client::{Destination, Failure, FailureKind, classify};
+use crate::client::{Destination, Failure, FailureKind};
 
 /// Bodies beyond this many bytes are given more time than the session's.
 const LARGE: usize = 16 * 1024 * 1024;
@@ -70,21 +70,12 @@ impl S3Bucket {
     /// Makes one call, and a second one at once if newer credentials are all it needs.
     async fn call<T, E, F>(&self, send: impl Fn(Client) -> F) -> Result<T, Failure>
     where
-        F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let client = self.client().await?;
-        let session = &self.destination.session;
-        // The first call of all brings the first credentials.
-        let used = session.generation().max(1);
-        let failure = match send(client.clone()).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => classify(&error),
-        };
-        if !session.renew(&failure, used).await {
-            return Err(self.explain(failure));
-        }
-        send(client.clone()).await.map_err(|error| self.explain(classify(&error)))
+        let answer = self.destination.session.call(|| send(client.clone())).await;
+        answer.map_err(|failure| self.explain(failure))
     }
 
     /// Adds what a person can do.
