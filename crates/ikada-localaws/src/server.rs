@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::StartError;
 use crate::config::Config;
 use crate::dispatch::{self, Connection};
-use crate::gate::Down;
+use crate::gate::{Down, OpenConnection};
 use crate::shared::Shared;
 use crate::tls::Tls;
 
@@ -141,7 +141,8 @@ async fn accept_all(shared: &Arc<Shared>, listener: &TcpListener, tls: Option<&T
         match listener.accept().await {
             Ok((stream, _)) => {
                 shared.counters.connections.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(connection(shared.clone(), stream, tls.cloned()));
+                let open = OpenConnection::new(shared);
+                tokio::spawn(connection(shared.clone(), open, stream, tls.cloned()));
             }
             // Out of file descriptors, most likely: others may be closed soon.
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -158,11 +159,14 @@ async fn listen_admin(shared: Arc<Shared>, listener: TcpListener) {
 }
 
 /// Serves a connection until either side ends it or the services go down.
-async fn connection(shared: Arc<Shared>, stream: TcpStream, tls: Option<TlsAcceptor>) {
+async fn connection(shared: Arc<Shared>, open: OpenConnection, stream: TcpStream, tls: Option<TlsAcceptor>) {
+    // Dropped last: whoever waits for the services to be down waits for the socket to be closed.
+    let _open = open;
     let mut state = shared.gate.watch();
     if *state.borrow() == Some(Down::BlackHole) {
         // Held open and never read; given up when the services come back or refuse.
         state.wait_for(|state| *state != Some(Down::BlackHole)).await.ok();
+        drop(stream);
         return;
     }
     let talk = async {

@@ -133,16 +133,13 @@ fn a_quota_throttles_each_stream_by_itself() {
         service: Service::Firehose,
         operation: Some("PutRecordBatch".into()),
         per_resource: true,
-        calls_per_second: Some(1.0),
+        calls_per_second: Some(0.001),
         bytes_per_second: None,
-        burst_seconds: 2.0,
+        burst_seconds: 2000.0,
     });
-    let codes: Vec<_> = (0..20).map(|_| put(&mut client).unwrap().error()).collect();
+    let codes: Vec<_> = (0..5).map(|_| put(&mut client).unwrap().error()).collect();
     assert_eq!(codes[..2], ["", ""]);
-    assert!(
-        codes[2..].iter().filter(|code| *code == "ServiceUnavailableException").count() > 10,
-        "{codes:?}"
-    );
+    assert!(codes[2..].iter().all(|code| *code == "ServiceUnavailableException"), "{codes:?}");
     let other = client.firehose("PutRecordBatch", &BATCH.replace("web", "other"));
     assert_eq!(other.status, 200);
 }

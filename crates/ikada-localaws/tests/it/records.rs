@@ -127,12 +127,12 @@ fn a_partial_failure_refuses_records_one_by_one_and_sent_again_they_arrive_once(
 fn shards_hold_kinesis_to_their_rate() {
     let aws = start(Config { kinesis_shards: Some(1), ..Config::default() });
     let mut client = Client::to(&aws);
-    let mut failed = 0;
-    for _ in 0..4 {
-        let answer = client.kinesis("PutRecords", &keyed(&numbered(500))).json();
-        failed += answer["FailedRecordCount"].as_u64().unwrap();
-    }
-    assert!(failed > 0 && failed <= 1000, "{failed}");
+    // 10 MB at once, where a shard takes 1 MiB in a second.
+    let answer = client.kinesis("PutRecords", &keyed(&vec![vec![b'x'; 100_000]; 100])).json();
+    let failed = answer["FailedRecordCount"].as_u64().unwrap();
+    assert!((50..=90).contains(&failed), "{failed}");
+    assert_eq!(answer["Records"][99]["ErrorCode"], "ProvisionedThroughputExceededException");
+    assert_eq!(aws.report().records(Service::Kinesis), 100 - failed);
 }
 
 #[test]
