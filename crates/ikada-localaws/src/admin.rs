@@ -29,8 +29,9 @@ use serde_json::{Value, json};
 
 use crate::call::{Call, Reply};
 use crate::error::ApiError;
-use crate::faults::{Fault, FaultId, Quota};
+use crate::faults::{Fault, FaultId};
 use crate::gate::Down;
+use crate::quota::Quota;
 use crate::service::Service;
 use crate::shared::Shared;
 

@@ -5,16 +5,15 @@
 //! fault's number and *n* alone, so a run can be repeated. Faults are looked at in the order they were added;
 //! latencies add up, and the first error, cut or partial failure that strikes is the one that happens.
 
-use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use crate::error::ApiError;
 use crate::lock::locked;
+use crate::quota::{Quota, QuotaRule, over_quota};
 use crate::service::{Service, Trouble};
 
 /// One thing that should go wrong.
@@ -183,32 +182,6 @@ pub enum When {
     Nth(u64),
 }
 
-/// A rate that a service holds its callers to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Quota {
-    /// The service.
-    pub service: Service,
-    /// The operation; `None`: any.
-    #[serde(default)]
-    pub operation: Option<String>,
-    /// One bucket for each resource instead of one for all.
-    #[serde(default)]
-    pub per_resource: bool,
-    /// Calls per second.
-    #[serde(default)]
-    pub calls_per_second: Option<f64>,
-    /// Request body bytes per second.
-    #[serde(default)]
-    pub bytes_per_second: Option<f64>,
-    /// How many seconds' worth may be used at once.
-    #[serde(default = "one_second")]
-    pub burst_seconds: f64,
-}
-
-fn one_second() -> f64 {
-    1.0
-}
-
 /// Names a fault that was added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FaultId(pub u64);
@@ -290,18 +263,6 @@ struct Rule {
     struck: u64,
 }
 
-#[derive(Debug)]
-struct QuotaRule {
-    quota: Quota,
-    buckets: HashMap<String, Buckets>,
-}
-
-#[derive(Debug)]
-struct Buckets {
-    calls: Option<TokenBucket>,
-    bytes: Option<TokenBucket>,
-}
-
 impl FaultEngine {
     pub(crate) fn new(seed: u64) -> Self {
         FaultEngine { seed, armed: AtomicBool::new(false), inner: Mutex::default() }
@@ -332,7 +293,7 @@ impl FaultEngine {
 
     pub(crate) fn add_quota(&self, quota: Quota) {
         let mut inner = locked(&self.inner);
-        inner.quotas.push(QuotaRule { quota, buckets: HashMap::new() });
+        inner.quotas.push(QuotaRule::new(quota));
         self.armed.store(true, Ordering::Release);
     }
 
@@ -376,12 +337,6 @@ impl FaultEngine {
         }
         plan
     }
-}
-
-fn over_quota(service: Service) -> ApiError {
-    // Firehose speaks of its throughput limits with ServiceUnavailableException.
-    let trouble = if service == Service::Firehose { Trouble::Unavailable } else { Trouble::Throttled };
-    service.words(trouble)
 }
 
 impl Rule {
@@ -455,55 +410,6 @@ impl FaultKind {
 fn pause(min_ms: u64, max_ms: u64, draw: u64) -> Duration {
     let span = max_ms.saturating_sub(min_ms);
     Duration::from_micros(min_ms * 1000 + (unit(draw) * (span * 1000) as f64) as u64)
-}
-
-impl QuotaRule {
-    fn refuses(&mut self, call: CallSite<'_>) -> bool {
-        let quota = &self.quota;
-        let applies = quota.service == call.service
-            && quota.operation.as_deref().is_none_or(|operation| operation == call.operation);
-        if !applies {
-            return false;
-        }
-        let key = if quota.per_resource { call.resource } else { "" };
-        let burst = quota.burst_seconds;
-        let buckets = self.buckets.entry(key.to_owned()).or_insert_with(|| Buckets {
-            calls: quota.calls_per_second.map(|rate| TokenBucket::new(rate, rate * burst)),
-            bytes: quota.bytes_per_second.map(|rate| TokenBucket::new(rate, rate * burst)),
-        });
-        let calls_ok = buckets.calls.as_mut().is_none_or(|bucket| bucket.take(1.0));
-        let bytes_ok = buckets.bytes.as_mut().is_none_or(|bucket| bucket.take(call.bytes as f64));
-        !(calls_ok && bytes_ok)
-    }
-}
-
-/// Lets `rate` units pass per second, and up to `burst` at once.
-#[derive(Debug)]
-pub(crate) struct TokenBucket {
-    rate: f64,
-    burst: f64,
-    level: f64,
-    at: Instant,
-}
-
-impl TokenBucket {
-    pub(crate) fn new(rate: f64, burst: f64) -> Self {
-        let burst = burst.max(1.0);
-        TokenBucket { rate, burst, level: burst, at: Instant::now() }
-    }
-
-    pub(crate) fn take(&mut self, amount: f64) -> bool {
-        let now = Instant::now();
-        let gained = now.duration_since(self.at).as_secs_f64() * self.rate;
-        self.at = now;
-        self.level = (self.level + gained).min(self.burst);
-        // An amount over the whole burst passes when the bucket is full, or it would never pass.
-        if self.level < amount.min(self.burst) {
-            return false;
-        }
-        self.level -= amount;
-        true
-    }
 }
 
 /// SplitMix64's finisher: turns any number into one that looks random.

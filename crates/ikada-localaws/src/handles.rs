@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::counters::RequestRecord;
-use crate::faults::{Fault, FaultId, FaultReport, Quota};
+use crate::faults::{Fault, FaultId, FaultReport};
 use crate::gate::Down;
 use crate::logs::LogGroup;
+use crate::quota::Quota;
 use crate::s3::{Object, OpenUpload};
 use crate::service::Service;
 use crate::shared::Shared;

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 
 use crate::call::{Call, Reply};
 use crate::error::ApiError;
-use crate::faults::TokenBucket;
 use crate::json::Scanner;
 use crate::lock::locked;
+use crate::quota::TokenBucket;
 use crate::report::{Report, ResourceReport};
 use crate::sequence::Tracker;
 use crate::service::Service;

@@ -12,8 +12,9 @@ use super::{
 };
 use crate::call::{Call, Reply, Taken};
 use crate::error::ApiError;
-use crate::faults::{Partial, PartialCode, TokenBucket};
+use crate::faults::{Partial, PartialCode};
 use crate::lock::locked;
+use crate::quota::TokenBucket;
 use crate::shared::Shared;
 
 /// Most records in a call.

@@ -150,7 +150,8 @@ fn refuses(aws: &LocalAws) -> bool {
 
 #[test]
 fn a_server_that_is_down_refuses_and_comes_back_on_its_port() {
-    let (aws, mut client) = default();
+    let aws = start(Config::default().with_https());
+    let mut client = Client::to(&aws);
     assert_eq!(put(&mut client).unwrap().status, 200);
     for _ in 0..20 {
         aws.faults().down(Down::Refuse);
