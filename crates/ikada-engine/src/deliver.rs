@@ -247,6 +247,11 @@ fn give_up(batch: &Batch, to: &Destination, reason: DropReason, cause: &SendErro
     to.metrics.errors.add(u64::from(reason != DropReason::RetryLimit));
     to.metrics.dropped_records.add(u64::from(batch.entries));
     settle(&batch.parts, |part, n| part.share.drop_entries(n, reason));
+    if batch.entries == 0 {
+        // A part of something larger, whose last batch says what became of the entries.
+        debug!(instance = %to.id, "gave up a part (reason={reason}): {cause}");
+        return;
+    }
     error!(
         instance = %to.id,
         "[engine] chunk cannot be retried: output={}, dropped {} records (reason={reason}): {cause}",

@@ -84,7 +84,7 @@ impl Driver {
                     let Some(routed) = routed else { continue };
                     let now = Instant::now();
                     self.output.push(routed, now);
-                    self.take_more(now);
+                    self.take_more(now).await;
                 }
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
                     if close_at.is_some_and(|at| Instant::now() >= at) {
@@ -96,9 +96,12 @@ impl Driver {
         }
     }
 
-    fn take_more(&mut self, now: Instant) {
+    /// Takes in more of what waits. Encoding and compressing a chunk may take a millisecond, so other tasks get their turn after
+    /// each.
+    async fn take_more(&mut self, now: Instant) {
         for _ in 0..BURST {
             self.advance();
+            tokio::task::yield_now().await;
             if self.waiting.len() >= self.in_flight {
                 return;
             }
