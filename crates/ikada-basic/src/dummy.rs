@@ -5,9 +5,12 @@ use std::time::Duration;
 use ikada_diag::{Diagnostic, Diagnostics, codes};
 use ikada_options::{Options, PropertyBag, Spanned};
 use ikada_plugin::registry::BuildContext;
-use ikada_plugin::{BoxFuture, Dispatch, Input, InputContext, InputError, OnFull};
-use ikada_record::{ChunkBuilder, Receipt, Tag, Timestamp};
-use tokio::time::{Instant, MissedTickBehavior};
+use ikada_plugin::{BoxFuture, Gatherer, Input, InputContext, InputError, OnFull};
+use ikada_record::Timestamp;
+use tokio::task::yield_now;
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
+
+use crate::hand_over;
 
 /// Makes records of its own, for a first look at a pipeline.
 #[derive(Debug, Options)]
@@ -51,8 +54,11 @@ pub struct DummyOptions {
 struct Dummy {
     tag: Option<String>,
     record: Vec<u8>,
-    metadata: Vec<u8>,
+    /// Where there is any.
+    metadata: Option<Vec<u8>>,
+    /// Time between two records, never zero.
     every: Duration,
+    /// Records after which it stops.
     samples: u64,
     copies: u32,
     start: Option<Timestamp>,
@@ -71,14 +77,15 @@ pub fn build(
     let metadata = object(&options.metadata, "{}", diagnostics);
     let interval = Duration::new(u64::from(options.interval_sec), options.interval_nsec);
     let every = if interval.is_zero() { Duration::from_secs(1) / options.rate.max(1) } else { interval };
+    let nanos = options.start_time_nsec.clamp(0, 999_999_999) as u32;
     let start = (options.start_time_sec >= 0 || options.start_time_nsec >= 0)
-        .then(|| Timestamp::new(options.start_time_sec.max(0), options.start_time_nsec.max(0) as u32));
+        .then(|| Timestamp::new(options.start_time_sec.max(0), nanos));
     Some(Box::new(Dummy {
         tag: cx.tag.clone(),
         record,
-        metadata,
-        every,
-        samples: options.samples,
+        metadata: (metadata != [0x80]).then_some(metadata),
+        every: every.max(Duration::from_nanos(1)),
+        samples: if options.samples == 0 { u64::MAX } else { options.samples },
         copies: options.copies.max(1),
         start,
         fixed: options.fixed_timestamp,
@@ -116,55 +123,75 @@ impl Input for Dummy {
     }
 }
 
-/// Records made for one chunk at most, however fast they are asked for.
-const PER_CHUNK: u64 = 1000;
+/// Records made before anything else is looked at, however fast they are asked for.
+const BURST: u64 = 1000;
+
+/// Timers tick in milliseconds: what is asked for more often comes in bunches.
+const TICK: Duration = Duration::from_millis(1);
 
 impl Dummy {
     async fn work(&self, cx: &InputContext) {
-        let tag = Tag::from(self.tag.as_deref().unwrap_or(&cx.id.name));
+        let tag = self.tag.as_deref().unwrap_or(&cx.id.name).as_bytes();
         let begin = Instant::now() + if self.at_once { Duration::ZERO } else { self.every };
-        // Timers tick in milliseconds: what is asked for more often comes in bunches.
-        let mut ticks = tokio::time::interval_at(begin, self.every.max(Duration::from_millis(1)));
+        let mut ticks = tokio::time::interval_at(begin, self.every.max(TICK));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut made = 0u64;
-        while cx.stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            let passed = begin.elapsed() + self.every;
-            let owed = (passed.as_nanos() / self.every.as_nanos().max(1)) as u64;
-            let last = if self.samples == 0 { owed } else { owed.min(self.samples) };
-            while made < last && !cx.stop.is_cancelled() {
-                let count = (last - made).min(PER_CHUNK);
-                self.send(cx, &tag, made, count).await;
-                made += count;
-            }
-            if self.samples > 0 && made >= self.samples {
-                return;
+        let mut gatherer = Gatherer::new(cx.flush);
+        let (mut made, mut owed) = (0, 0);
+        while made < self.samples || gatherer.due().is_some() {
+            let due = gatherer.due();
+            tokio::select! {
+                biased;
+                () = cx.stop.cancelled() => break,
+                () = sleep_until(due.unwrap_or(begin)), if due.is_some() => {
+                    hand_over::all(cx, &mut gatherer, OnFull::Wait).await;
+                }
+                () = yield_now(), if made < owed => {
+                    let count = (owed - made).min(BURST);
+                    self.make(cx, &mut gatherer, tag, made, count);
+                    made += count;
+                    hand_over::full(cx, &mut gatherer, OnFull::Wait).await;
+                }
+                _ = ticks.tick(), if made < self.samples => owed = self.owed(begin),
             }
         }
+        hand_over::all(cx, &mut gatherer, OnFull::Wait).await;
     }
 
-    async fn send(&self, cx: &InputContext, tag: &Tag, first: u64, count: u64) {
-        let mut builder = ChunkBuilder::new(tag.clone());
+    /// Records that ought to have been made by now, the first at `begin`.
+    fn owed(&self, begin: Instant) -> u64 {
+        let ticks = begin.elapsed().as_nanos() / self.every.as_nanos();
+        u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(1).min(self.samples)
+    }
+
+    /// Makes `count` records, the `first`-th and those after it.
+    fn make(&self, cx: &InputContext, gatherer: &mut Gatherer, tag: &[u8], first: u64, count: u64) {
+        let (now, clock) = (Instant::now(), cx.service.clock.now());
+        let (mut records, mut bytes) = (0, 0);
         for n in first..first + count {
-            let time = match self.start {
-                None => cx.service.clock.now(),
-                Some(start) if self.fixed => start,
-                Some(start) => {
-                    let add = self.every * u32::try_from(n).unwrap_or(u32::MAX);
-                    Timestamp::new(start.secs() + add.as_secs() as i64, start.nanos() + add.subsec_nanos())
-                }
-            };
+            let time = self.time(n, clock);
             for _ in 0..self.copies {
-                if self.metadata == [0x80] {
-                    builder.push_record(time, &self.record);
-                } else {
-                    builder.push_with_metadata(time, &self.metadata, &self.record);
+                let builder = gatherer.builder(tag, now);
+                let before = builder.size();
+                match &self.metadata {
+                    None => builder.push_record(time, &self.record),
+                    Some(metadata) => builder.push_with_metadata(time, metadata, &self.record),
                 }
+                records += 1;
+                bytes += (builder.size() - before) as u64;
             }
         }
-        cx.metrics.records.add(builder.len() as u64);
-        cx.metrics.bytes.add(builder.size() as u64);
-        let due = cx.flush.next(Instant::now());
-        let chunk = builder.finish(Receipt::unwatched());
-        cx.router.dispatch(&cx.id, chunk, Dispatch { due, on_full: OnFull::Wait }).await;
+        cx.metrics.records.add(records);
+        cx.metrics.bytes.add(bytes);
+    }
+
+    /// The time of the `n`-th record.
+    fn time(&self, n: u64, clock: Timestamp) -> Timestamp {
+        let Some(start) = self.start else { return clock };
+        if self.fixed {
+            return start;
+        }
+        let passed = self.every.as_nanos().saturating_mul(u128::from(n)) + u128::from(start.nanos());
+        let seconds = i64::try_from(passed / 1_000_000_000).unwrap_or(i64::MAX);
+        Timestamp::new(start.secs().saturating_add(seconds), (passed % 1_000_000_000) as u32)
     }
 }

@@ -16,7 +16,8 @@ use ikada_record::json::{self, JsonStyle};
 use ikada_record::{DropReason, Entry, Tag};
 use tokio::time::Instant;
 
-use crate::text::TextBatch;
+use crate::text::{TextBatch, write_msgpack};
+use crate::unsupported::refuse;
 
 /// Appends records to files.
 #[derive(Debug, Options)]
@@ -34,15 +35,29 @@ pub struct FileOptions {
     /// How records are written.
     #[option(default = "out_file")]
     pub format: FileFormat,
-    /// What stands between fields in csv and ltsv: `\t`, `tab`, `space` or `comma`.
+    /// What stands between fields in csv and ltsv.
     #[option(example = "tab")]
-    pub delimiter: Option<String>,
+    pub delimiter: Option<Delimiter>,
     /// What stands between label and value in ltsv.
     #[option(example = ":")]
     pub label_delimiter: Option<String>,
     /// Text of a line in the format `template`; `{key}` stands for a field, `{time}` for the time.
     #[option(default = "{time} {message}")]
     pub template: String,
+}
+
+/// What stands between fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
+pub enum Delimiter {
+    /// A tab.
+    #[choice("tab", "\\t")]
+    Tab,
+    /// A blank.
+    #[choice("space")]
+    Space,
+    /// A comma.
+    #[choice("comma", ",")]
+    Comma,
 }
 
 /// How records are written.
@@ -95,13 +110,14 @@ pub fn build(
     cx: &BuildContext,
     diagnostics: &mut Diagnostics,
 ) -> Option<Box<dyn Output>> {
+    refuse_unsupported(bag, diagnostics);
     let options = FileOptions::parse(bag, diagnostics)?;
-    let usual = if options.format == FileFormat::Ltsv { b'\t' } else { b',' };
-    let delimiter = match options.delimiter.as_deref() {
-        Some("\\t" | "tab") => b'\t',
-        Some("space") => b' ',
-        Some("comma") => b',',
-        _ => usual,
+    let delimiter = match options.delimiter {
+        Some(Delimiter::Tab) => b'\t',
+        Some(Delimiter::Space) => b' ',
+        Some(Delimiter::Comma) => b',',
+        None if options.format == FileFormat::Ltsv => b'\t',
+        None => b',',
     };
     let writer = Writer {
         format: options.format,
@@ -114,6 +130,27 @@ pub fn build(
     let output =
         FileOutput { directory, file: options.file, mkdir: options.mkdir, writer, open: BTreeMap::new() };
     Some(Box::new(output))
+}
+
+/// Refuses what Fluent Bit's `file` has and this one has not.
+fn refuse_unsupported(bag: &mut PropertyBag, diagnostics: &mut Diagnostics) {
+    const ROTATION: [&str; 4] = ["rotate", "rotate_max_size", "rotate_max_files", "rotate_gzip"];
+    const NAMES: [&str; 6] = [
+        "enable_strftime",
+        "max_dynamic_files",
+        "on_missing_field",
+        "on_limit_reached",
+        "fallback_path",
+        "fallback_file",
+    ];
+    refuse(
+        bag,
+        &ROTATION,
+        "remove it: files are opened anew for each write, so that others can rotate them",
+        diagnostics,
+    );
+    refuse(bag, &NAMES, "remove it: the name of a file is fixed, or the tag", diagnostics);
+    refuse(bag, &["csv_column_names"], "remove it: a file starts with its first record", diagnostics);
 }
 
 /// Splits `{time} {message}` into text and fields. Braces without a partner stay text.
@@ -187,27 +224,33 @@ fn safe_name(tag: &Tag) -> PathBuf {
             .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' })
             .collect(),
     };
-    text.split('/').filter(|part| !part.is_empty()).map(part).collect::<PathBuf>()
+    let name: PathBuf = text.split('/').filter(|part| !part.is_empty()).map(part).collect();
+    if name.as_os_str().is_empty() { PathBuf::from("_") } else { name }
+}
+
+/// Appends formatted text, without a copy of it in between.
+fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a buffer in memory takes everything");
 }
 
 impl Writer {
     fn write(&self, out: &mut Vec<u8>, tag: &Tag, entry: &Entry<'_>) {
         let time = entry.time();
         match self.format {
-            FileFormat::Msgpack => out.extend_from_slice(entry.as_bytes()),
+            FileFormat::Msgpack => write_msgpack(out, entry),
             FileFormat::Plain => {
                 json::write_record(out, entry.record_bytes(), self.style);
                 out.push(b'\n');
             }
             FileFormat::OutFile => {
                 out.extend_from_slice(tag.as_bytes());
-                out.extend_from_slice(format!(": [{}.{:09}, ", time.secs(), time.nanos()).as_bytes());
+                put(out, format_args!(": [{}.{:09}, ", time.secs(), time.nanos()));
                 json::write_record(out, entry.record_bytes(), self.style);
                 out.extend_from_slice(b"]\n");
             }
             FileFormat::Csv if entry.record().is_empty() => {}
             FileFormat::Csv => {
-                out.extend_from_slice(format!("{}.{:09}", time.secs(), time.nanos()).as_bytes());
+                put(out, format_args!("{}.{:09}", time.secs(), time.nanos()));
                 for (_, value) in entry.record().raw() {
                     out.push(self.delimiter);
                     csv_value(out, value);
@@ -216,8 +259,7 @@ impl Writer {
             }
             FileFormat::Ltsv if entry.record().is_empty() => {}
             FileFormat::Ltsv => {
-                let head = format!("\"time\"{}{:.6}", self.label_delimiter, time.as_f64());
-                out.extend_from_slice(head.as_bytes());
+                put(out, format_args!("\"time\"{}{:.6}", self.label_delimiter, time.as_f64()));
                 for (key, value) in entry.record().raw() {
                     out.push(self.delimiter);
                     json::dump_value(out, key);
@@ -266,9 +308,9 @@ fn template_piece(out: &mut Vec<u8>, piece: &Piece, entry: &Entry<'_>) {
                     json::dump_value(out, raw);
                 }
                 None if name == "time" => {
-                    out.extend_from_slice(format!("{:.6}", entry.time().as_f64()).as_bytes());
+                    put(out, format_args!("{:.6}", entry.time().as_f64()));
                 }
-                None => out.extend_from_slice(format!("{{{name}}}").as_bytes()),
+                None => put(out, format_args!("{{{name}}}")),
             }
         }
     }
@@ -365,6 +407,7 @@ mod tests {
     fn a_tag_cannot_climb_out_of_the_directory() {
         assert_eq!(safe_name(&Tag::from("../../etc/pass wd")), PathBuf::from("_/_/etc/pass_wd"));
         assert_eq!(safe_name(&Tag::from("/abs")), PathBuf::from("abs"));
+        assert_eq!(safe_name(&Tag::from("")), PathBuf::from("_"));
     }
 
     #[test]

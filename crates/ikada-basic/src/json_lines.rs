@@ -11,6 +11,13 @@ pub(crate) struct JsonStream {
     buf: Vec<u8>,
     at: usize,
     limit: usize,
+    /// Length of what was found to be only the beginning of a value, 0 if nothing was. A long value that comes in many
+    /// pieces is not read again with each of them.
+    begun: usize,
+    /// Whether something has come since that can end a record, or a line.
+    may_end: bool,
+    /// Whether all bytes up to the next line end belong to a value that is too long.
+    skips: bool,
 }
 
 /// What stands next in the stream.
@@ -22,18 +29,24 @@ pub(crate) enum Next {
     Malformed(String),
     /// Nothing more until bytes come.
     Wait,
-    /// A value longer than the limit: the stream cannot be trusted any more.
+    /// A value longer than the limit. It is skipped, up to the next line end where it has no end yet.
     TooLong,
 }
 
 impl JsonStream {
     /// A stream whose values have at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { buf: Vec::new(), at: 0, limit }
+        Self { buf: Vec::new(), at: 0, limit, begun: 0, may_end: false, skips: false }
     }
 
     /// Adds bytes.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
+        if self.skips {
+            let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return };
+            bytes = &bytes[end + 1..];
+            self.skips = false;
+        }
+        self.may_end |= bytes.iter().any(|byte| matches!(byte, b'}' | b']' | b'\n'));
         self.buf.drain(..self.at);
         self.at = 0;
         self.buf.extend_from_slice(bytes);
@@ -45,22 +58,30 @@ impl JsonStream {
         let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == 0).count();
         self.at += blank;
         let rest = &self.buf[self.at..];
-        if rest.is_empty() {
-            return Next::Wait;
+        let is_begun = self.begun > 0 && rest.len() < 2 * self.begun && !self.may_end;
+        if rest.is_empty() || (is_begun && !ended) {
+            return self.wait();
         }
+        (self.begun, self.may_end) = (0, false);
         let before = out.len();
         match transcode_one(rest, out) {
             // A number at the end of the bytes may go on in the next.
             Ok(used) if used == rest.len() && !ended && !matches!(rest[used - 1], b'}' | b']' | b'"') => {
                 out.truncate(before);
+                self.begun = rest.len();
                 self.wait()
             }
             Ok(used) => {
                 self.at += used;
+                if used > self.limit {
+                    out.truncate(before);
+                    return Next::TooLong;
+                }
                 Next::Value
             }
             Err(error) if error.incomplete && !ended => {
                 out.truncate(before);
+                self.begun = rest.len();
                 self.wait()
             }
             Err(error) => {
@@ -74,8 +95,13 @@ impl JsonStream {
         }
     }
 
-    fn wait(&self) -> Next {
-        if self.buf.len() - self.at > self.limit { Next::TooLong } else { Next::Wait }
+    fn wait(&mut self) -> Next {
+        if self.buf.len() - self.at <= self.limit {
+            return Next::Wait;
+        }
+        self.buf.clear();
+        (self.at, self.begun, self.skips) = (0, 0, true);
+        Next::TooLong
     }
 }
 
@@ -83,6 +109,7 @@ impl JsonStream {
 mod tests {
     use super::*;
 
+    /// Values as JSON, and how often something was malformed.
     fn all(chunks: &[&str]) -> (Vec<String>, usize) {
         let mut stream = JsonStream::new(1000);
         let (mut values, mut malformed) = (Vec::new(), 0);
@@ -124,11 +151,39 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_value_is_noticed() {
+    fn a_value_in_single_bytes_is_whole_with_its_last_one() {
+        let text = "{\"a\":[\"}\",{\"b\":1}]}";
+        let mut stream = JsonStream::new(100);
+        let last = text.len() - 1;
+        for (at, byte) in text.bytes().enumerate() {
+            stream.feed(&[byte]);
+            let expected = if at == last { Next::Value } else { Next::Wait };
+            assert_eq!(stream.next(&mut Vec::new(), false), expected, "{at}");
+        }
+    }
+
+    #[test]
+    fn an_endless_value_is_noticed_and_skipped_up_to_its_line_s_end() {
         let mut stream = JsonStream::new(100);
         stream.feed(&[b'['; 50]);
         assert_eq!(stream.next(&mut Vec::new(), false), Next::Wait);
         stream.feed(&b"1,".repeat(100));
         assert_eq!(stream.next(&mut Vec::new(), false), Next::TooLong);
+        assert_eq!(stream.next(&mut Vec::new(), false), Next::Wait);
+        stream.feed(b"{\"a\":1}");
+        assert_eq!(stream.next(&mut Vec::new(), false), Next::Wait);
+        stream.feed(b"]\n{\"a\":1}");
+        assert_eq!(stream.next(&mut Vec::new(), false), Next::Value);
+    }
+
+    #[test]
+    fn a_value_is_too_long_however_it_comes() {
+        let text = format!("[\"{}\"][1]", "x".repeat(100));
+        let mut stream = JsonStream::new(100);
+        stream.feed(text.as_bytes());
+        let mut out = Vec::new();
+        assert_eq!(stream.next(&mut out, false), Next::TooLong);
+        assert_eq!(stream.next(&mut out, false), Next::Value);
+        assert_eq!(out, [0x91, 1]);
     }
 }

@@ -1,8 +1,8 @@
 //! The small inputs and outputs: dummy, stdin, tcp, stdout, null, file, http.
 //!
 //! Each is an example of the plugin traits, short enough to be read in one go: [`null`] is an output that settles at once,
-//! [`stdout`] one that gathers and writes, [`dummy`] an input that makes its own entries, [`tcp`] one with connections.
-//! The program lists them through [`inputs`] and [`outputs`].
+//! [`stdout`] one that gathers and writes; [`dummy`] is an input that makes its own
+//! entries, [`tcp`] one with connections. The program lists them through [`inputs`] and [`outputs`].
 //!
 //! **What it does not know:** the engine, AWS, other plugins.
 //!
@@ -15,12 +15,15 @@
 
 pub mod dummy;
 pub mod file;
+mod hand_over;
 mod json_lines;
+mod lines;
 pub mod null;
 pub mod stdin;
 pub mod stdout;
 pub mod tcp;
 mod text;
+mod unsupported;
 
 use ikada_options::Options;
 use ikada_plugin::registry::{InputPlugin, OutputPlugin};

@@ -4,13 +4,15 @@ use ikada_diag::Diagnostics;
 use ikada_msgpack::View;
 use ikada_options::{ByteSize, Options, PropertyBag};
 use ikada_plugin::registry::BuildContext;
-use ikada_plugin::{BoxFuture, Dispatch, Gatherer, Input, InputContext, InputError, OnFull};
-use ikada_record::{Entry, Receipt};
+use ikada_plugin::{BoxFuture, Gatherer, Input, InputContext, InputError, OnFull};
+use ikada_record::Entry;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
+use crate::hand_over;
 use crate::json_lines::{JsonStream, Next};
+use crate::unsupported::refuse;
 
 /// Reads JSON from standard input: objects, `[time, object]` or `[[time, metadata], object]`, one after another. At the end of
 /// the input the program delivers what it has and stops.
@@ -33,6 +35,7 @@ pub fn build(
     cx: &BuildContext,
     diagnostics: &mut Diagnostics,
 ) -> Option<Box<dyn Input>> {
+    refuse(bag, &["parser"], "remove it: standard input is read as JSON", diagnostics);
     let options = StdinOptions::parse(bag, diagnostics)?;
     Some(Box::new(Stdin { tag: cx.tag.clone(), limit: options.buffer_size.0 as usize }))
 }
@@ -63,43 +66,48 @@ impl Stdin {
         let mut buf = vec![0; 64 * 1024];
         loop {
             let due = gatherer.due();
-            let read = tokio::select! {
+            let len = tokio::select! {
                 biased;
-                () = cx.stop.cancelled() => None,
+                () = cx.stop.cancelled() => break,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    hand_over(cx, &mut gatherer).await;
+                    hand_over::all(cx, &mut gatherer, OnFull::Wait).await;
                     continue;
                 }
-                read = stdin.read(&mut buf) => Some(read.unwrap_or(0)),
-            };
-            let Some(len) = read else {
-                hand_over(cx, &mut gatherer).await;
-                return false;
+                read = stdin.read(&mut buf) => read_len(cx, read),
             };
             stream.feed(&buf[..len]);
             take_values(cx, tag, &mut stream, &mut gatherer, len == 0);
-            while let Some(full) = gatherer.pop_full() {
-                dispatch(cx, full.finish(Receipt::unwatched())).await;
-            }
+            hand_over::full(cx, &mut gatherer, OnFull::Wait).await;
             if len == 0 {
-                hand_over(cx, &mut gatherer).await;
+                hand_over::all(cx, &mut gatherer, OnFull::Wait).await;
                 return true;
             }
         }
+        hand_over::all(cx, &mut gatherer, OnFull::Wait).await;
+        false
     }
 }
 
+/// An input that cannot be read any more has ended.
+fn read_len(cx: &InputContext, read: std::io::Result<usize>) -> usize {
+    read.unwrap_or_else(|error| {
+        warn!(instance = %cx.id, "standard input cannot be read any more: {error}");
+        0
+    })
+}
+
 fn take_values(cx: &InputContext, tag: &[u8], stream: &mut JsonStream, gatherer: &mut Gatherer, ended: bool) {
+    let (now, clock) = (Instant::now(), cx.service.clock.now());
     let mut value = Vec::new();
     let (mut records, mut bytes) = (0, 0);
     loop {
         value.clear();
         match stream.next(&mut value, ended) {
             Next::Value => {
-                let builder = gatherer.builder(tag, Instant::now());
+                let builder = gatherer.builder(tag, now);
                 let before = builder.size();
                 if matches!(value.first(), Some(0x80..=0x8f | 0xde | 0xdf)) {
-                    builder.push_record(cx.service.clock.now(), &value);
+                    builder.push_record(clock, &value);
                 } else if let Some(entry) = entry_of(&value) {
                     builder.push_entry(&entry);
                 } else {
@@ -110,10 +118,7 @@ fn take_values(cx: &InputContext, tag: &[u8], stream: &mut JsonStream, gatherer:
                 bytes += (builder.size() - before) as u64;
             }
             Next::Malformed(error) => malformed(cx, &error),
-            Next::TooLong => {
-                malformed(cx, "a value is longer than Buffer_Size");
-                break;
-            }
+            Next::TooLong => malformed(cx, "it is longer than Buffer_Size"),
             Next::Wait => break,
         }
     }
@@ -132,15 +137,4 @@ fn entry_of(value: &[u8]) -> Option<Entry<'_>> {
 fn malformed(cx: &InputContext, error: &str) {
     cx.metrics.malformed.add(1);
     warn!(instance = %cx.id, "a value was skipped: {error}");
-}
-
-async fn hand_over(cx: &InputContext, gatherer: &mut Gatherer) {
-    for builder in gatherer.take_all() {
-        dispatch(cx, builder.finish(Receipt::unwatched())).await;
-    }
-}
-
-async fn dispatch(cx: &InputContext, chunk: ikada_record::Chunk) {
-    let how = Dispatch { due: Instant::now(), on_full: OnFull::Wait };
-    cx.router.dispatch(&cx.id, chunk, how).await;
 }

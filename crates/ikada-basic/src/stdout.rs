@@ -2,14 +2,14 @@
 
 use std::io::Write;
 
-use ikada_diag::{Diagnostic, Diagnostics, codes};
+use ikada_diag::Diagnostics;
 use ikada_options::{Choice, Options, PropertyBag, Spanned};
 use ikada_plugin::registry::BuildContext;
 use ikada_plugin::{Batch, BoxFuture, Delivery, Outcome, Output, Routed, SendError};
-use ikada_record::json::{self, DateFormat, DateKey, JsonStyle};
+use ikada_record::json::{self, DateKey, JsonStyle};
 use tokio::time::Instant;
 
-use crate::text::TextBatch;
+use crate::text::{TextBatch, date_key};
 
 /// Writes records to standard output, to be looked at. Log lines of the router itself go to standard error.
 #[derive(Debug, Options)]
@@ -43,25 +43,6 @@ pub enum StdoutFormat {
     JsonStream,
 }
 
-/// The date key of the JSON formats, as its two options say; a finding if the format is unknown.
-pub(crate) fn date_key(
-    key: &str,
-    format: &Spanned<String>,
-    diagnostics: &mut Diagnostics,
-) -> Option<DateKey> {
-    let format = match format.value.parse::<DateFormat>() {
-        Ok(format) => format,
-        Err(error) => {
-            let help = "write `double`, `iso8601`, `java_sql_timestamp`, `epoch` or `epoch_ms`";
-            diagnostics
-                .push(Diagnostic::error(codes::BAD_VALUE, error.to_string()).at(format.span).help(help));
-            return None;
-        }
-    };
-    let off = ["false", "off", "no"].iter().any(|off| key.eq_ignore_ascii_case(off));
-    (!off).then(|| DateKey::new(key, format))
-}
-
 struct Stdout {
     format: StdoutFormat,
     date: Option<DateKey>,
@@ -87,7 +68,10 @@ impl Output for Stdout {
         let date = self.date.as_ref();
         for (index, entry) in routed.chunk.entries().enumerate() {
             match self.format {
-                StdoutFormat::Dump => json::dump_entry(text, index, routed.chunk.tag(), &entry),
+                StdoutFormat::Dump => {
+                    json::dump_entry(text, index, routed.chunk.tag(), &entry);
+                    text.push(b'\n');
+                }
                 StdoutFormat::Json => {
                     text.push(if index == 0 { b'[' } else { b',' });
                     json::write_entry(text, &entry, date, self.style);
@@ -161,4 +145,47 @@ fn print(text: Vec<u8>) -> Result<(), (Vec<u8>, std::io::Error)> {
         }
     }
     out.flush().map_err(|error| (Vec::new(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ikada_record::json::DateFormat;
+    use ikada_record::{ChunkBuilder, Receipt, Share, Tag, Timestamp};
+
+    use super::*;
+
+    /// What two chunks of two records and one come to.
+    fn written(format: StdoutFormat) -> String {
+        let date = Some(DateKey::new("date", DateFormat::Double));
+        let mut stdout = Stdout { format, date, style: JsonStyle::default(), batch: TextBatch::default() };
+        let now = Instant::now();
+        for records in [&[1u8, 2][..], &[3]] {
+            let mut builder = ChunkBuilder::new(Tag::from("app"));
+            for n in records {
+                builder.push_record(Timestamp::new(1_700_000_000, 123_456_717), &[0x81, 0xa1, b'n', *n]);
+            }
+            let chunk = builder.finish(Receipt::unwatched());
+            let share = Arc::new(Share::new(Receipt::unwatched(), chunk.len() as u32, Arc::default()));
+            stdout.push(Routed { chunk, share: share.clone(), due: now }, now);
+            share.deliver(share.left());
+        }
+        String::from_utf8(stdout.batch.text).unwrap()
+    }
+
+    #[test]
+    fn the_dump_counts_anew_in_each_chunk() {
+        let head = "app: [[1700000000.123456717, {}], {\"n\"=>";
+        assert_eq!(written(StdoutFormat::Dump), format!("[0] {head}1}}]\n[1] {head}2}}]\n[0] {head}3}}]\n"));
+    }
+
+    #[test]
+    fn the_json_formats_are_as_recorded() {
+        let object = |n: u8| format!("{{\"date\":1700000000.123457,\"n\":{n}}}");
+        let [one, two, three] = [1, 2, 3].map(object);
+        assert_eq!(written(StdoutFormat::Json), format!("[{one},{two}]\n[{three}]\n"));
+        assert_eq!(written(StdoutFormat::JsonLines), format!("{one}\n{two}\n{three}\n"));
+        assert_eq!(written(StdoutFormat::JsonStream), format!("{one}{two}{three}"));
+    }
 }

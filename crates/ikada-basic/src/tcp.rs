@@ -1,13 +1,13 @@
 //! Takes JSON or lines over TCP. The ECS agent uses it as its health check: one JSON object, no line end, goodbye.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ikada_diag::{Diagnostic, Diagnostics, codes};
-use ikada_msgpack::write;
-use ikada_options::{Choice, Options, PropertyBag, Spanned};
+use ikada_diag::Diagnostics;
+use ikada_msgpack::{MapView, write};
+use ikada_options::{Choice, OptionValue, Options, PropertyBag, ValueError};
 use ikada_plugin::registry::BuildContext;
-use ikada_plugin::{BoxFuture, Dispatch, Gatherer, Input, InputContext, InputError, OnFull};
-use ikada_record::Receipt;
+use ikada_plugin::{BoxFuture, Gatherer, Input, InputContext, InputError, OnFull};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -15,13 +15,22 @@ use tokio::time::{Duration, Instant, sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::hand_over;
 use crate::json_lines::{JsonStream, Next};
+use crate::lines::Lines;
+use crate::unsupported::refuse;
 
 /// Connections at once; more wait in the system's backlog.
 const CONNECTIONS: usize = 4096;
 
-/// After a stop, a connection is read until nothing has come for this long.
+/// Bytes that are read at once.
+const READ: usize = 16 * 1024;
+
+/// How long a client may be silent, at a stop, until it counts as done.
 const QUIET: Duration = Duration::from_millis(50);
+
+/// How long a client that never falls silent is read, at a stop.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// Takes JSON or lines over TCP.
 #[derive(Debug, Options)]
@@ -39,14 +48,14 @@ pub struct TcpOptions {
     /// What ends a line in the format `none`; `\n`, `\r` and `\t` are understood.
     #[option(default = "\\n")]
     pub separator: String,
-    /// Largest value or line in KB; 0 is the default of 32.
+    /// Largest value or line, as a number of KB.
     ///
-    /// Fluent Bit reads in steps of this size.
+    /// In Fluent Bit it is the step in which a connection's buffer grows, and the limit as well where `Buffer_Size` is not given.
     #[option(default = "32")]
-    pub chunk_size: Spanned<String>,
-    /// Largest value or line in KB; the larger of this and `Chunk_Size` counts.
+    pub chunk_size: Kilobytes,
+    /// Largest value or line, as a number of KB; the larger of this and `Chunk_Size` counts.
     #[option(example = "64")]
-    pub buffer_size: Option<Spanned<String>>,
+    pub buffer_size: Option<Kilobytes>,
     /// Key under which the client's address is added.
     #[option(example = "source")]
     pub source_address_key: Option<String>,
@@ -64,8 +73,31 @@ pub enum TcpFormat {
     None,
 }
 
-struct Tcp {
-    address: String,
+/// A size as this input has it: a plain number of KB, each 1024 bytes. A `k` or `kb` behind it changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kilobytes(pub usize);
+
+/// More KB than anybody sends: 1 GB.
+const MOST: usize = 1 << 20;
+
+impl OptionValue for Kilobytes {
+    const KIND: &'static str = "number of KB";
+
+    fn parse_value(text: &str) -> Result<Self, ValueError> {
+        let number = text.trim_end_matches(['b', 'B']).trim_end_matches(['k', 'K']);
+        match number.parse() {
+            // Fluent Bit cannot work with 0; it is what people write for "the default".
+            Ok(0) => Ok(Self(32)),
+            Ok(kilobytes) if kilobytes <= MOST => Ok(Self(kilobytes)),
+            _ => Err(ValueError::new("is no number of KB").help("type a plain number: `64` is 64 KB")),
+        }
+    }
+}
+
+/// The input.
+pub struct Tcp {
+    host: String,
+    port: u16,
     listener: Option<TcpListener>,
     reader: Arc<Reader>,
 }
@@ -84,46 +116,64 @@ pub fn build(
     cx: &BuildContext,
     diagnostics: &mut Diagnostics,
 ) -> Option<Box<dyn Input>> {
-    let options = TcpOptions::parse(bag, diagnostics)?;
-    let chunk = kilobytes(&options.chunk_size, diagnostics)?;
-    let buffer = match &options.buffer_size {
-        Some(size) => kilobytes(size, diagnostics)?,
-        None => 0,
-    };
-    let separator = options.separator.replace("\\n", "\n").replace("\\r", "\r").replace("\\t", "\t");
-    let reader = Reader {
-        tag: cx.tag.clone(),
-        format: options.format,
-        separator: separator.into_bytes(),
-        limit: chunk.max(buffer),
-        source_key: options.source_address_key,
-    };
-    let address = format!("{}:{}", options.listen, options.port);
-    Some(Box::new(Tcp { address, listener: None, reader: Arc::new(reader) }))
+    Tcp::build(bag, cx, diagnostics).map(|tcp| Box::new(tcp) as Box<dyn Input>)
 }
 
-/// `Chunk_Size` and `Buffer_Size` of this input are plain numbers of KB.
-fn kilobytes(size: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<usize> {
-    match size.value.parse::<usize>() {
-        Ok(0) => Some(32 * 1024),
-        Ok(kilobytes) if kilobytes <= 1_000_000 => Some(kilobytes * 1024),
-        _ => {
-            let message = format!("`{}` is no number of kilobytes", size.value);
-            let help = "write a plain number, as `64` for 64 KB";
-            diagnostics.push(Diagnostic::error(codes::BAD_VALUE, message).at(size.span).help(help));
-            None
+impl Tcp {
+    /// Builds the input.
+    pub fn build(bag: &mut PropertyBag, cx: &BuildContext, diagnostics: &mut Diagnostics) -> Option<Self> {
+        refuse(bag, &["parser"], "remove it: a filter can parse the key `log` of a line", diagnostics);
+        refuse(bag, &["tls"], "remove it: connections are not encrypted", diagnostics);
+        let options = TcpOptions::parse(bag, diagnostics)?;
+        let limit = options.buffer_size.map_or(0, |size| size.0).max(options.chunk_size.0) * 1024;
+        let reader = Reader {
+            tag: cx.tag.clone(),
+            format: options.format,
+            separator: unescape(&options.separator),
+            limit,
+            source_key: options.source_address_key,
+        };
+        let host = options.listen.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Some(Self { host, port: options.port, listener: None, reader: Arc::new(reader) })
+    }
+
+    /// Where it listens, once it is open.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.listener.as_ref()?.local_addr().ok()
+    }
+}
+
+/// The separator with `\n`, `\r`, `\t`, `\0` and `\\` for what they stand for.
+fn unescape(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let escaped = if byte == b'\\' { bytes.next() } else { None };
+        match escaped {
+            None => out.push(byte),
+            Some(b'n') => out.push(b'\n'),
+            Some(b'r') => out.push(b'\r'),
+            Some(b't') => out.push(b'\t'),
+            Some(b'0') => out.push(0),
+            Some(b'\\') => out.push(b'\\'),
+            Some(other) => out.extend([b'\\', other]),
         }
     }
+    out
 }
 
 impl Input for Tcp {
     fn open<'a>(&'a mut self, cx: &'a InputContext) -> BoxFuture<'a, Result<(), InputError>> {
         Box::pin(async move {
-            let bound = TcpListener::bind(&self.address).await;
-            let listener =
-                bound.map_err(|source| InputError::Listen { address: self.address.clone(), source })?;
-            let address = listener.local_addr().map_or_else(|_| self.address.clone(), |a| a.to_string());
-            info!(instance = %cx.id, "listening on {address}");
+            let bound = TcpListener::bind((self.host.as_str(), self.port)).await;
+            let listener = bound.map_err(|source| InputError::Listen {
+                address: format!("{}:{}", self.host, self.port),
+                source,
+            })?;
+            if let Ok(address) = listener.local_addr() {
+                info!(instance = %cx.id, "listening on {address}");
+            }
             self.listener = Some(listener);
             Ok(())
         })
@@ -143,7 +193,7 @@ impl Input for Tcp {
                     Some(Ok((stream, peer))) => {
                         let (reader, cx) = (self.reader.clone(), cx.clone());
                         connections.spawn(async move {
-                            reader.serve(stream, peer.to_string(), &cx).await;
+                            reader.serve(stream, format!("tcp://{peer}"), &cx).await;
                             drop(permit);
                         });
                     }
@@ -165,7 +215,7 @@ impl Input for Tcp {
 /// A connection's bytes on their way to records.
 enum Stream {
     Json(JsonStream),
-    Lines(Vec<u8>),
+    Lines(Lines),
 }
 
 impl Reader {
@@ -173,34 +223,35 @@ impl Reader {
         let mut gatherer = Gatherer::new(cx.flush);
         let mut stream = match self.format {
             TcpFormat::Json => Stream::Json(JsonStream::new(self.limit)),
-            TcpFormat::None => Stream::Lines(Vec::new()),
+            TcpFormat::None => Stream::Lines(Lines::new(self.separator.clone(), self.limit)),
         };
-        let mut buf = vec![0; 16 * 1024];
-        let mut stopping = false;
+        let mut buf = vec![0; READ];
+        // When reading ends at the latest, once the input stops.
+        let mut latest: Option<Instant> = None;
         loop {
             let due = gatherer.due();
+            let quiet = latest.map(|latest| latest.min(Instant::now() + QUIET));
             let len = tokio::select! {
                 biased;
-                () = cx.stop.cancelled(), if !stopping => {
-                    stopping = true;
+                () = cx.stop.cancelled(), if latest.is_none() => {
+                    latest = Some(Instant::now() + DRAIN);
                     continue;
                 }
-                read = socket.read(&mut buf) => read.unwrap_or(0),
-                () = sleep(QUIET), if stopping => 0,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    hand_over(cx, &mut gatherer).await;
+                    hand_over::all(cx, &mut gatherer, OnFull::Pace).await;
                     continue;
                 }
+                // A connection that breaks has ended: what came over it counts.
+                read = socket.read(&mut buf) => read.unwrap_or(0),
+                () = sleep_until(quiet.unwrap_or_else(Instant::now)), if quiet.is_some() => 0,
             };
             let sound = self.take(cx, &peer, &mut stream, &buf[..len], &mut gatherer);
-            while let Some(full) = gatherer.pop_full() {
-                dispatch(cx, full.finish(Receipt::unwatched())).await;
-            }
-            if len == 0 || !sound {
+            hand_over::full(cx, &mut gatherer, OnFull::Pace).await;
+            if len == 0 || !sound || latest.is_some_and(|latest| Instant::now() >= latest) {
                 break;
             }
         }
-        hand_over(cx, &mut gatherer).await;
+        hand_over::all(cx, &mut gatherer, OnFull::Pace).await;
     }
 
     /// Takes what the bytes complete; no bytes are the end. `false` when the connection has to be closed.
@@ -213,17 +264,18 @@ impl Reader {
         gatherer: &mut Gatherer,
     ) -> bool {
         let tag = self.tag.as_deref().unwrap_or(&cx.id.name).as_bytes();
+        let (now, clock) = (Instant::now(), cx.service.clock.now());
         let (mut records, mut size) = (0, 0);
         let mut add = |record: &[u8]| {
-            let builder = gatherer.builder(tag, Instant::now());
+            let builder = gatherer.builder(tag, now);
             let before = builder.size();
-            builder.push_record(cx.service.clock.now(), record);
+            builder.push_record(clock, record);
             records += 1;
             size += (builder.size() - before) as u64;
         };
         let sound = match stream {
             Stream::Json(stream) => self.take_json(cx, peer, stream, bytes, &mut add),
-            Stream::Lines(rest) => self.take_lines(cx, peer, rest, bytes, &mut add),
+            Stream::Lines(lines) => self.take_lines(cx, peer, lines, bytes, &mut add),
         };
         cx.metrics.records.add(records);
         cx.metrics.bytes.add(size);
@@ -239,99 +291,86 @@ impl Reader {
         add: &mut impl FnMut(&[u8]),
     ) -> bool {
         stream.feed(bytes);
-        let mut value = Vec::new();
+        let (mut value, mut record) = (Vec::new(), Vec::new());
         loop {
             value.clear();
+            record.clear();
             match stream.next(&mut value, bytes.is_empty()) {
-                Next::Value => match self.record(&value, peer) {
-                    Some(record) => add(&record),
-                    None => malformed(cx, peer, "a value is neither an object nor an array"),
+                Next::Value => match self.write_record(&mut record, &value, peer) {
+                    true => add(&record),
+                    false => malformed(cx, peer, "a value is neither an object nor an array"),
                 },
                 Next::Malformed(error) => malformed(cx, peer, &error),
                 Next::Wait => return true,
                 Next::TooLong => {
-                    malformed(cx, peer, "a value is longer than Chunk_Size and Buffer_Size allow: closed");
-                    cx.metrics.closed_connections.add(1);
+                    self.close(cx, peer, "value");
                     return false;
                 }
             }
         }
     }
 
-    /// A record of a JSON value: an object as it is, an array under `msg`.
-    fn record(&self, value: &[u8], peer: &str) -> Option<Vec<u8>> {
-        let map = ikada_msgpack::MapView::known(value);
-        let is_map = matches!(value.first()?, 0x80..=0x8f | 0xde | 0xdf);
-        let is_array = matches!(value.first()?, 0x90..=0x9f | 0xdc | 0xdd);
-        if !is_map && !is_array {
-            return None;
+    /// Writes the record of a JSON value: an object as it is, an array under `msg`. `false` if the value makes none.
+    fn write_record(&self, record: &mut Vec<u8>, value: &[u8], peer: &str) -> bool {
+        match value.first() {
+            Some(0x80..=0x8f | 0xde | 0xdf) => {
+                let map = MapView::known(value);
+                write::map_header(record, map.len() + usize::from(self.source_key.is_some()));
+                record.extend_from_slice(map.body());
+            }
+            Some(0x90..=0x9f | 0xdc | 0xdd) => {
+                write::map_header(record, 1 + usize::from(self.source_key.is_some()));
+                write::str(record, b"msg");
+                record.extend_from_slice(value);
+            }
+            _ => return false,
         }
-        let mut record = Vec::with_capacity(value.len() + 64);
-        let own = if is_map { map.len() } else { 1 };
-        write::map_header(&mut record, own + usize::from(self.source_key.is_some()));
-        if is_map {
-            record.extend_from_slice(map.body());
-        } else {
-            write::str(&mut record, b"msg");
-            record.extend_from_slice(value);
-        }
-        if let Some(key) = &self.source_key {
-            write::str(&mut record, key.as_bytes());
-            write::str(&mut record, format!("tcp://{peer}").as_bytes());
-        }
-        Some(record)
+        self.write_source(record, peer);
+        true
     }
 
     fn take_lines(
         &self,
         cx: &InputContext,
         peer: &str,
-        rest: &mut Vec<u8>,
+        lines: &mut Lines,
         bytes: &[u8],
         add: &mut impl FnMut(&[u8]),
     ) -> bool {
-        rest.extend_from_slice(bytes);
-        let mut at = 0;
-        while let Some(len) = find(&rest[at..], &self.separator) {
-            self.line(&rest[at..at + len], peer, add);
-            at += len + self.separator.len();
+        lines.feed(bytes);
+        let mut record = Vec::new();
+        while let Some(line) = lines.next(bytes.is_empty()) {
+            if line.is_empty() {
+                continue;
+            }
+            record.clear();
+            write::map_header(&mut record, 1 + usize::from(self.source_key.is_some()));
+            write::str(&mut record, b"log");
+            write::str(&mut record, line);
+            self.write_source(&mut record, peer);
+            add(&record);
         }
-        rest.drain(..at);
-        if bytes.is_empty() && !rest.is_empty() {
-            // The last line of a client that closed, which Fluent Bit loses.
-            let last = std::mem::take(rest);
-            self.line(&last, peer, add);
+        let sound = !lines.is_too_long();
+        if !sound {
+            self.close(cx, peer, "line");
         }
-        if rest.len() > self.limit {
-            malformed(cx, peer, "a line is longer than Chunk_Size and Buffer_Size allow: closed");
-            cx.metrics.closed_connections.add(1);
-            return false;
-        }
-        true
+        sound
     }
 
-    fn line(&self, line: &[u8], peer: &str, add: &mut impl FnMut(&[u8])) {
-        if line.is_empty() {
-            return;
-        }
-        let mut record = Vec::with_capacity(line.len() + 64);
-        write::map_header(&mut record, 1 + usize::from(self.source_key.is_some()));
-        write::str(&mut record, b"log");
-        write::str(&mut record, line);
-        if let Some(key) = &self.source_key {
-            write::str(&mut record, key.as_bytes());
-            write::str(&mut record, format!("tcp://{peer}").as_bytes());
-        }
-        add(&record);
+    /// Writes the client's address, where it is asked for. Fluent Bit leaves it out of lines.
+    fn write_source(&self, record: &mut Vec<u8>, peer: &str) {
+        let Some(key) = &self.source_key else { return };
+        write::str(record, key.as_bytes());
+        write::str(record, peer.as_bytes());
     }
-}
 
-/// Where `separator` starts in `bytes`.
-fn find(bytes: &[u8], separator: &[u8]) -> Option<usize> {
-    if separator.is_empty() {
-        return None;
+    /// Says that a connection is closed because something came over it that is too long.
+    fn close(&self, cx: &InputContext, peer: &str, what: &str) {
+        cx.metrics.malformed.add(1);
+        cx.metrics.closed_connections.add(1);
+        let limit = self.limit / 1024;
+        warn!(instance = %cx.id, peer, "closed: a {what} is longer than the {limit} KB of Chunk_Size and Buffer_Size");
     }
-    bytes.windows(separator.len()).position(|window| window == separator)
 }
 
 fn malformed(cx: &InputContext, peer: &str, error: &str) {
@@ -339,13 +378,23 @@ fn malformed(cx: &InputContext, peer: &str, error: &str) {
     warn!(instance = %cx.id, peer, "something was skipped: {error}");
 }
 
-async fn hand_over(cx: &InputContext, gatherer: &mut Gatherer) {
-    for builder in gatherer.take_all() {
-        dispatch(cx, builder.finish(Receipt::unwatched())).await;
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-async fn dispatch(cx: &InputContext, chunk: ikada_record::Chunk) {
-    let how = Dispatch { due: Instant::now(), on_full: OnFull::Pace };
-    cx.router.dispatch(&cx.id, chunk, how).await;
+    #[test]
+    fn a_size_is_a_number_of_kilobytes() {
+        let size = |text| Kilobytes::parse_value(text).ok().map(|size| size.0);
+        assert_eq!(
+            (size("64"), size("64k"), size("64KB"), size("0")),
+            (Some(64), Some(64), Some(64), Some(32))
+        );
+        assert_eq!((size("1M"), size("much"), size("99999999"), size("")), (None, None, None, None));
+    }
+
+    #[test]
+    fn escapes_in_a_separator_are_understood() {
+        assert_eq!(unescape("\\r\\n"), b"\r\n");
+        assert_eq!(unescape("|\\0\\\\n\\x\\"), b"|\0\\n\\x\\");
+    }
 }
