@@ -1,7 +1,7 @@
 //! The small inputs and outputs: dummy, stdin, tcp, stdout, null, file, http.
 //!
 //! Each is an example of the plugin traits, short enough to be read in one go: [`null`] is an output that settles at once,
-//! [`stdout`] one that gathers and writes; [`dummy`] is an input that makes its own
+//! [`stdout`] one that gathers and writes, [`http`] one with batches and answers; [`dummy`] is an input that makes its own
 //! entries, [`tcp`] one with connections. The program lists them through [`inputs`] and [`outputs`].
 //!
 //! **What it does not know:** the engine, AWS, other plugins.
@@ -16,6 +16,7 @@
 pub mod dummy;
 pub mod file;
 mod hand_over;
+pub mod http;
 mod json_lines;
 mod lines;
 pub mod null;
@@ -43,6 +44,7 @@ pub fn inputs() -> Vec<InputPlugin> {
 pub fn outputs() -> Vec<OutputPlugin> {
     vec![
         OutputPlugin { name: "file", aliases: &[], options: file::FileOptions::set, build: file::build },
+        OutputPlugin { name: "http", aliases: &[], options: http::HttpOptions::set, build: http::build },
         OutputPlugin { name: "null", aliases: &[], options: null::NullOptions::set, build: null::build },
         OutputPlugin {
             name: "stdout",

@@ -1,0 +1,118 @@
+//! What is declared, and what is said of what is written.
+
+use ikada_options::check_set;
+
+use crate::rig::{input, output};
+
+#[test]
+fn every_declaration_is_sound() {
+    check_set::<ikada_basic::dummy::DummyOptions>();
+    check_set::<ikada_basic::stdin::StdinOptions>();
+    check_set::<ikada_basic::tcp::TcpOptions>();
+    check_set::<ikada_basic::file::FileOptions>();
+    check_set::<ikada_basic::http::HttpOptions>();
+    check_set::<ikada_basic::null::NullOptions>();
+    check_set::<ikada_basic::stdout::StdoutOptions>();
+}
+
+/// What is said of an `http` section, which is then no output.
+fn refused(options: &str) -> Vec<String> {
+    let (output, findings) = output("http", options);
+    assert!(output.is_none(), "{findings:?}");
+    findings
+}
+
+#[test]
+fn what_http_does_not_have_is_refused_with_a_way_out() {
+    assert_eq!(
+        refused(
+            "format gelf\ncompress snappy\naws_auth on\nproxy http://p:3128\noauth2.enable true\nbody_key $b"
+        ),
+        [
+            "a.conf:3:1: error[unsupported-option]: `aws_auth` is not supported (help: remove it: requests cannot be signed for AWS yet)",
+            "a.conf:5:1: error[unsupported-option]: `oauth2.enable` is not supported (help: use `header Authorization Bearer ${TOKEN}` with a token that lasts)",
+            "a.conf:6:1: error[unsupported-option]: `body_key` is not supported (help: remove it: records are sent whole)",
+            "a.conf:4:1: error[unsupported-option]: `proxy` is not supported (help: remove it: connections are made directly)",
+            "a.conf:1:8: error[unsupported-option]: `format gelf` is not supported (help: type `json`, `json_lines`, `json_stream` or `msgpack`)",
+            "a.conf:2:10: error[unsupported-option]: `compress snappy` is not supported (help: type `gzip` or `zstd`)",
+        ]
+    );
+}
+
+#[test]
+fn what_is_turned_off_need_not_be_supported() {
+    let (built, findings) = output("http", "aws_auth off\noauth2.enable false\ncompress none");
+    assert!(built.is_some() && findings.is_empty(), "{findings:?}");
+}
+
+#[test]
+fn http_is_told_what_is_wrong_where_it_is_wrong() {
+    let cases = [
+        (
+            "host https://logs.example.com",
+            "`https://logs.example.com` is no host (help: type the name alone;",
+        ),
+        ("host logs.example.com/v1", "`logs.example.com/v1` is no host"),
+        ("host user@logs.example.com", "`user@logs.example.com` is no host"),
+        ("uri /a b", "`/a b` is no path"),
+        ("header X-Alone", "is a name without a value"),
+        (
+            "header X-Team: payments",
+            "does not start with a header's name (help: type the name without a colon",
+        ),
+        ("header Content-Length 5", "is a header that the router sets itself"),
+        ("header_tag X Tag", "`X Tag` is no header to carry a tag"),
+        ("json_date_format iso", "no date format has this name"),
+        ("tls on\ntls.ca_file /nowhere/ca.pem", "`/nowhere/ca.pem` holds no certificate"),
+        ("tls on\ntls.verify off\ntls.crt_file /x.pem", "`tls.crt_file` and `tls.key_file` belong together"),
+        ("tls on\ntls.verify off\ntls.vhost a b", "`a b` is no host name"),
+        ("tls on\ntls.min_version TLSv1.3\ntls.max_version TLSv1.2", "no version is left"),
+    ];
+    for (options, expected) in cases {
+        let found = refused(options);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("error[bad-value]") && found[0].contains(expected), "{found:?}");
+    }
+}
+
+#[test]
+fn a_header_s_value_is_never_shown() {
+    let found = refused("header X-Key hunter2\nheader X-Other\tse\u{7f}cret");
+    assert!(found.iter().all(|line| !line.contains("hunter2")), "{found:?}");
+}
+
+#[test]
+fn a_password_without_a_user_is_pointed_at() {
+    let (built, findings) = output("http", "http_passwd hunter2");
+    assert!(built.is_some());
+    assert_eq!(
+        findings,
+        ["a.conf:1:13: warning[no-effect]: `http_passwd` has no effect without `http_user`"]
+    );
+}
+
+#[test]
+fn parsers_and_rotation_are_refused() {
+    let line = |(_, findings): (_, Vec<String>)| findings.join("\n");
+    for plugin in ["tcp", "stdin"] {
+        let (built, findings) = input(plugin, "parser json");
+        assert!(built.is_some());
+        assert!(findings[0].contains("error[unsupported-option]: `parser` is not supported"), "{findings:?}");
+    }
+    let (built, findings) = output("file", "rotate on\nenable_strftime off");
+    assert!(built.is_some());
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].contains("`rotate` is not supported"), "{findings:?}");
+    let found = line({
+        let (built, findings) = input("tcp", "chunk_size 1M");
+        (built.is_none(), findings)
+    });
+    assert!(found.contains("is no number of KB (help: type a plain number: `64` is 64 KB)"), "{found}");
+}
+
+#[test]
+fn a_dummy_that_is_no_object_becomes_the_usual_one() {
+    let (built, findings) = input("dummy", "dummy [1]");
+    assert!(built.is_some());
+    assert!(findings[0].contains("warning[bad-value]: not a JSON object"), "{findings:?}");
+}
