@@ -21,8 +21,8 @@ use crate::decoder::{Decoder, Fed, SHARED};
 use crate::frame::{FrameError, chain};
 use crate::handshake::{Refusal, shake_hands};
 use crate::input::Shared;
-use crate::rest::rest;
-use crate::socket::{Connection, Looked, Peer, ReadHalf, WriteHalf};
+use crate::rest::Pace;
+use crate::socket::{Connection, Looked, Peer, Socket, WriteHalf};
 
 /// Bytes that are read at once into the spare buffer. A pack that is to be shared without a copy does not fit in here
 /// and gets a buffer of its own.
@@ -48,21 +48,18 @@ thread_local! {
 
 /// Serves a connection until its peer is done, sends what is no frame, or the input stops.
 pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection, peer: Peer) {
-    let (mut read, mut write) = connection.split();
-    let held = match greet(&shared, &mut read, &mut write, &peer).await {
-        Some(held) => held,
-        None => return,
-    };
+    let mut socket = Socket::new(connection);
+    let Some(held) = greet(&shared, &mut socket, &peer).await else { return };
     let acks = Acks::new(Some(shared.cx.tally.clone()));
     let decoder = Decoder::new(shared.tags.clone(), shared.settings.limit, shared.cx.flush, acks.clone());
     let mut reader = Reader {
-        read,
+        socket,
         decoder,
         held,
         stopping: None,
-        last: Instant::now(),
+        pace: Pace::new(Instant::now()),
         rests: true,
-        answers: Answers { acks: acks.clone(), write: Some(write), writer: None },
+        answers: Answers { acks: acks.clone(), writer: None },
         shared,
         peer,
     };
@@ -81,9 +78,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection, peer: Pee
 }
 
 /// Lets the peer prove who it is, where that is asked for. Returns what it sent behind its proof, `None` if it failed.
-async fn greet(shared: &Shared, read: &mut ReadHalf, write: &mut WriteHalf, peer: &Peer) -> Option<BytesMut> {
+async fn greet(shared: &Shared, socket: &mut Socket, peer: &Peer) -> Option<BytesMut> {
     let Some(guard) = &shared.settings.guard else { return Some(BytesMut::new()) };
-    let greeting = timeout(HANDSHAKE, shake_hands(guard, read, write));
+    let greeting = timeout(HANDSHAKE, shake_hands(guard, socket));
     let refusal = match shared.cx.stop.run_until_cancelled(greeting).await? {
         Ok(Ok(rest)) => return Some(rest),
         Ok(Err(refusal)) => refusal,
@@ -106,14 +103,14 @@ impl Drop for HangUp {
 struct Reader {
     shared: Arc<Shared>,
     peer: Peer,
-    read: ReadHalf,
+    socket: Socket,
     decoder: Decoder,
     /// The beginning of a frame that is not all there.
     held: BytesMut,
     /// When reading ends at the latest, once the input stops.
     stopping: Option<Stopping>,
-    /// When the read before this one was.
-    last: Instant,
+    /// How fast records come.
+    pace: Pace,
     /// Whether resting is allowed: nobody waits for answers.
     rests: bool,
     answers: Answers,
@@ -150,7 +147,7 @@ impl Reader {
             let quiet = self.quiet_until();
             tokio::select! {
                 biased;
-                readable = self.read.readable() => if readable.is_err() { return Ok(()) },
+                readable = self.socket.readable() => if readable.is_err() { return Ok(()) },
                 () = &mut flush, if due.is_some() => {
                     self.decoder.flush();
                     self.hand_over().await;
@@ -165,26 +162,29 @@ impl Reader {
             let now = Instant::now();
             let fed = match self.read_once(now) {
                 Ok(Some(fed)) => fed,
-                Ok(None) => continue,
+                Ok(None) => {
+                    self.socket.come_back();
+                    continue;
+                }
                 Err(End) => return Ok(()),
             };
-            let since = now.saturating_duration_since(std::mem::replace(&mut self.last, now));
             let (records, bytes) = (fed.records, fed.bytes as usize);
             self.book(fed)?;
             if self.decoder.due().is_some_and(|due| due <= now) {
                 self.decoder.flush();
             }
             self.hand_over().await;
-            if self.stopping.is_none()
-                && self.rests
-                && let Some(rest) = rest(records, bytes, since, self.shared.cx.flush.every())
-            {
-                let until = self.decoder.due().map_or(now + rest, |due| due.min(now + rest));
-                tokio::select! {
-                    biased;
-                    () = &mut stopped => self.stop(),
-                    () = sleep_until(until) => {}
+            match self.pace.rest(now, records, bytes, self.shared.cx.flush.every()) {
+                Some(rest) if self.rests && self.stopping.is_none() => {
+                    self.socket.step_aside();
+                    let until = self.decoder.due().map_or(now + rest, |due| due.min(now + rest));
+                    tokio::select! {
+                        biased;
+                        () = &mut stopped => self.stop(),
+                        () = sleep_until(until) => {}
+                    }
                 }
+                _ => self.socket.come_back(),
             }
         }
     }
@@ -199,7 +199,7 @@ impl Reader {
 
     fn stop(&mut self) {
         if self.stopping.is_none() {
-            self.stopping = Some(match self.read.refuse_more() {
+            self.stopping = Some(match self.socket.refuse_more() {
                 true => Stopping::ToTheEnd,
                 false => Stopping::UntilQuiet(Instant::now() + DRAIN),
             });
@@ -220,7 +220,7 @@ impl Reader {
         buf.clear();
         buf.reserve(READ);
         buf.extend_from_slice(&self.held);
-        let looked = self.read.look(&mut buf);
+        let looked = self.socket.look(&mut buf);
         let fed = match looked {
             Ok(Looked::Bytes(_)) => {
                 let fed = self.decoder.feed(&mut buf, now);
@@ -240,7 +240,7 @@ impl Reader {
             let missing = self.decoder.needed().saturating_sub(self.held.len()) + SLACK;
             self.held.reserve(missing.max(self.held.len().min(1 << 20)).max(READ));
         }
-        match self.read.look(&mut self.held) {
+        match self.socket.look(&mut self.held) {
             Ok(Looked::Bytes(_)) => {}
             Ok(Looked::Empty) => return Ok(None),
             Ok(Looked::End) | Err(_) => return Err(End),
@@ -268,7 +268,7 @@ impl Reader {
         }
         if fed.tokens > 0 {
             self.rests = false;
-            self.answers.start();
+            self.answers.start(&mut self.socket);
         }
         match fed.end {
             None => Ok(()),
@@ -335,17 +335,16 @@ fn keep(rest: &[u8], needed: usize) -> BytesMut {
     held
 }
 
-/// The half that answers.
+/// The side that answers.
 struct Answers {
     acks: Arc<Acks>,
-    write: Option<WriteHalf>,
     writer: Option<JoinHandle<()>>,
 }
 
 impl Answers {
     /// Starts the writer, if it does not run: a peer that never asks costs no task.
-    fn start(&mut self) {
-        if let Some(write) = self.write.take() {
+    fn start(&mut self, socket: &mut Socket) {
+        if let Some(write) = socket.split_off() {
             self.writer = Some(tokio::spawn(write_answers(self.acks.clone(), write)));
         }
     }

@@ -15,7 +15,7 @@ use bytes::{Buf, BytesMut};
 use ikada_msgpack::{ArrayView, Scanner, View, write};
 use sha2::{Digest, Sha512};
 
-use crate::socket::{Looked, ReadHalf, WriteHalf};
+use crate::socket::{Looked, Socket};
 
 /// Bytes a PING may have.
 const LIMIT: usize = 64 * 1024;
@@ -111,17 +111,13 @@ pub(crate) enum Refusal {
 }
 
 /// Greets a peer and hears its answer. Returns what came behind the answer.
-pub(crate) async fn shake_hands(
-    guard: &Guard,
-    read: &mut ReadHalf,
-    write: &mut WriteHalf,
-) -> Result<BytesMut, Refusal> {
+pub(crate) async fn shake_hands(guard: &Guard, socket: &mut Socket) -> Result<BytesMut, Refusal> {
     let hello = guard.hello();
-    write.write_all(&hello.encode()).await.map_err(|_| Refusal::Gone)?;
+    socket.write_all(&hello.encode()).await.map_err(|_| Refusal::Gone)?;
     let (mut buf, mut scanner) = (BytesMut::with_capacity(1024), Scanner::new());
     let len = loop {
-        read.readable().await.map_err(|_| Refusal::Gone)?;
-        match read.look(&mut buf).map_err(|_| Refusal::Gone)? {
+        socket.readable().await.map_err(|_| Refusal::Gone)?;
+        match socket.look(&mut buf).map_err(|_| Refusal::Gone)? {
             Looked::Empty => continue,
             Looked::End => return Err(Refusal::Gone),
             Looked::Bytes(_) => {}
@@ -134,7 +130,7 @@ pub(crate) async fn shake_hands(
         }
     };
     let (answer, refusal) = guard.judge(&hello, &buf[..len]);
-    write.write_all(&answer).await.map_err(|_| Refusal::Gone)?;
+    socket.write_all(&answer).await.map_err(|_| Refusal::Gone)?;
     buf.advance(len);
     refusal.map_or(Ok(buf), Err)
 }

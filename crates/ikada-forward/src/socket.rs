@@ -1,8 +1,10 @@
 //! Connections and listeners of both kinds, as one.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::io::{self, Read};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream as StdTcpStream};
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -96,7 +98,7 @@ impl Listener {
     }
 }
 
-/// One connection.
+/// One connection, as the runtime watches it.
 #[derive(Debug)]
 pub(crate) enum Connection {
     Unix(UnixStream),
@@ -111,19 +113,6 @@ impl Connection {
         SockRef::from(&stream).set_keepalive(true).ok();
         Self::Tcp(stream)
     }
-
-    pub(crate) fn split(self) -> (ReadHalf, WriteHalf) {
-        match self {
-            Self::Unix(stream) => {
-                let (read, write) = stream.into_split();
-                (ReadHalf::Unix(read), WriteHalf::Unix(write))
-            }
-            Self::Tcp(stream) => {
-                let (read, write) = stream.into_split();
-                (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
-            }
-        }
-    }
 }
 
 /// What one look into the socket brought.
@@ -137,38 +126,123 @@ pub(crate) enum Looked {
     End,
 }
 
-/// The side that is read.
+/// The socket of a connection that is being read.
+///
+/// The runtime is woken by every write of a peer, whether a task waits for it or not. A reader that rests must therefore take its
+/// socket out of the runtime's sight: it *steps aside*, looks into the socket when the rest is over, and comes back when
+/// resting is not worth it any more.
 #[derive(Debug)]
-pub(crate) enum ReadHalf {
-    Unix(unix::OwnedReadHalf),
-    Tcp(tcp::OwnedReadHalf),
+pub(crate) struct Socket(State);
+
+#[derive(Debug)]
+enum State {
+    /// Watched by the runtime, in both directions.
+    Whole(Connection),
+    /// Watched by the runtime; somebody else writes.
+    UnixHalf(unix::OwnedReadHalf),
+    TcpHalf(tcp::OwnedReadHalf),
+    /// Watched by nobody.
+    UnixAside(StdUnixStream),
+    TcpAside(StdTcpStream),
+    /// Could not be watched again.
+    Lost,
 }
 
-impl ReadHalf {
-    /// Waits until there is something to read, without a buffer in hand.
+/// Bytes that are read at once from a socket that stepped aside. What gathers in a rest is less.
+const ASIDE: usize = 64 * 1024;
+
+thread_local! {
+    /// Zeroed once, where a buffer per read would be zeroed every time.
+    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Socket {
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self(State::Whole(connection))
+    }
+
+    /// Waits until there is something to read, without a buffer in hand. A socket that stepped aside is looked into at once.
     ///
     /// # Cancel safety
     /// Cancel safe.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Unix(half) => half.readable().await,
-            Self::Tcp(half) => half.readable().await,
+        match &self.0 {
+            State::Whole(Connection::Unix(stream)) => stream.readable().await,
+            State::Whole(Connection::Tcp(stream)) => stream.readable().await,
+            State::UnixHalf(half) => half.readable().await,
+            State::TcpHalf(half) => half.readable().await,
+            State::UnixAside(_) | State::TcpAside(_) => Ok(()),
+            State::Lost => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
     /// Reads what fits into the room that `buf` has, without waiting.
     pub(crate) fn look(&mut self, buf: &mut BytesMut) -> io::Result<Looked> {
         // Through `AsyncRead`, because tokio then knows from a short read that the socket is empty, and saves the read that says so.
-        let read = match self {
-            Self::Unix(half) => half.read_buf(buf).now_or_never(),
-            Self::Tcp(half) => half.read_buf(buf).now_or_never(),
+        let read = match &mut self.0 {
+            State::Whole(Connection::Unix(stream)) => stream.read_buf(buf).now_or_never(),
+            State::Whole(Connection::Tcp(stream)) => stream.read_buf(buf).now_or_never(),
+            State::UnixHalf(half) => half.read_buf(buf).now_or_never(),
+            State::TcpHalf(half) => half.read_buf(buf).now_or_never(),
+            State::UnixAside(stream) => Some(look_aside(stream, buf)),
+            State::TcpAside(stream) => Some(look_aside(stream, buf)),
+            State::Lost => Some(Err(io::ErrorKind::NotConnected.into())),
         };
         match read {
             None => Ok(Looked::Empty),
             Some(Ok(0)) => Ok(Looked::End),
             Some(Ok(len)) => Ok(Looked::Bytes(len)),
-            Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Ok(Looked::Empty),
-            Some(Err(error)) => Err(error),
+            Some(Err(error)) => match error.kind() {
+                io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => Ok(Looked::Empty),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Takes the socket out of the runtime's sight, if nobody else uses it.
+    pub(crate) fn step_aside(&mut self) {
+        self.0 = match std::mem::replace(&mut self.0, State::Lost) {
+            State::Whole(Connection::Unix(stream)) => stream.into_std().map_or(State::Lost, State::UnixAside),
+            State::Whole(Connection::Tcp(stream)) => stream.into_std().map_or(State::Lost, State::TcpAside),
+            other => other,
+        };
+    }
+
+    /// Lets the runtime watch the socket again, if it stepped aside.
+    pub(crate) fn come_back(&mut self) {
+        self.0 = match std::mem::replace(&mut self.0, State::Lost) {
+            State::UnixAside(stream) => UnixStream::from_std(stream)
+                .map_or(State::Lost, |stream| State::Whole(Connection::Unix(stream))),
+            State::TcpAside(stream) => TcpStream::from_std(stream)
+                .map_or(State::Lost, |stream| State::Whole(Connection::Tcp(stream))),
+            other => other,
+        };
+    }
+
+    /// Gives the writing side away. `None` when it was given away before.
+    pub(crate) fn split_off(&mut self) -> Option<WriteHalf> {
+        self.come_back();
+        let (state, half) = match std::mem::replace(&mut self.0, State::Lost) {
+            State::Whole(Connection::Unix(stream)) => {
+                let (read, write) = stream.into_split();
+                (State::UnixHalf(read), Some(WriteHalf::Unix(write)))
+            }
+            State::Whole(Connection::Tcp(stream)) => {
+                let (read, write) = stream.into_split();
+                (State::TcpHalf(read), Some(WriteHalf::Tcp(write)))
+            }
+            other => (other, None),
+        };
+        self.0 = state;
+        half
+    }
+
+    /// Writes all of it, waiting for the peer to take it. Only before the writing side is given away.
+    pub(crate) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.0 {
+            State::Whole(Connection::Unix(stream)) => stream.write_all(bytes).await,
+            State::Whole(Connection::Tcp(stream)) => stream.write_all(bytes).await,
+            _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -176,12 +250,25 @@ impl ReadHalf {
     ///
     /// A unix socket's peer gets EPIPE with its next write, so nothing is written into the void. TCP has no such word; there the
     /// answer is `false`.
-    pub(crate) fn refuse_more(&self) -> bool {
-        match self {
-            Self::Unix(half) => SockRef::from(half.as_ref()).shutdown(Shutdown::Read).is_ok(),
-            Self::Tcp(_) => false,
-        }
+    pub(crate) fn refuse_more(&mut self) -> bool {
+        self.come_back();
+        let stream: &UnixStream = match &self.0 {
+            State::Whole(Connection::Unix(stream)) => stream,
+            State::UnixHalf(half) => half.as_ref(),
+            _ => return false,
+        };
+        SockRef::from(stream).shutdown(Shutdown::Read).is_ok()
     }
+}
+
+fn look_aside(stream: &mut impl Read, buf: &mut BytesMut) -> io::Result<usize> {
+    ROOM.with_borrow_mut(|room| {
+        room.resize(ASIDE, 0);
+        let free = (buf.capacity() - buf.len()).min(ASIDE);
+        let len = stream.read(&mut room[..free])?;
+        buf.extend_from_slice(&room[..len]);
+        Ok(len)
+    })
 }
 
 /// The side that is written.
