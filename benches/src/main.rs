@@ -1,0 +1,173 @@
+//! The benchmark harness: the same work for Ikada and, if there is one, for a peer, in turn and in one run.
+//!
+//! A scenario is a configuration and a load. Each run starts the router as a process of its own, and the local AWS as another one;
+//! the load comes from this process, encoded beforehand so that it takes little of the machine. What is measured is read from the
+//! kernel (CPU time, peak memory) and from the other end (what arrived). Nothing here passes or fails by a figure.
+//!
+//! Reading order: [`scenario`] (the table), [`run`] (one run from start to end), [`load`] (what is written, and how), [`router`] and
+//! [`sink`] (the processes), [`process`] (what the kernel knows of them), [`summary`] (medians, ratios, tables).
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures go to stdout, progress to stderr")]
+
+mod frames;
+mod http;
+mod load;
+mod process;
+mod programs;
+mod router;
+mod run;
+mod scenario;
+mod sink;
+mod summary;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+
+use programs::Programs;
+use run::{Amount, Measured};
+use scenario::{SCENARIOS, Scenario};
+use table::Table;
+
+/// Measures Ikada, and beside it the program that FLUENT_BIT_BIN names.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Flags {
+    /// Scenarios to run, by name or by the beginning of one (`fwd-c` is all that begins so); all of them if none is named
+    scenarios: Vec<String>,
+    /// Tells which scenarios there are, and ends
+    #[arg(long)]
+    list: bool,
+    /// Runs of each program in each scenario; medians are taken
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Megabytes (10^6 bytes of MessagePack) that a run at full speed writes, instead of the scenario's own number
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    megabytes: Option<u64>,
+    /// Length of a run at a fixed rate, and of looking at an idle router
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    /// File that receives every run and every median as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Ikada's program; built if none is named
+    #[arg(long, env = "IKADA_BIN")]
+    ikada: Option<PathBuf>,
+    /// The local AWS's program; built if none is named
+    #[arg(long, env = "LOCALAWS_BIN")]
+    localaws: Option<PathBuf>,
+    /// Keeps the folders with configurations and logs
+    #[arg(long)]
+    keep: bool,
+}
+
+fn main() -> ExitCode {
+    match measure(&Flags::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ikada-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(flags: &Flags) -> Result<()> {
+    if flags.list {
+        print!("{}", list());
+        return Ok(());
+    }
+    let chosen = choose(&flags.scenarios)?;
+    let peer = std::env::var_os("FLUENT_BIT_BIN").map(PathBuf::from);
+    let programs = Programs::find(flags.ikada.clone(), flags.localaws.clone(), peer)?;
+    let machine = process::machine();
+    println!("{machine}");
+    for program in programs.routers() {
+        println!("{}: {}", program.name, program.version);
+    }
+    let amount = Amount {
+        bytes: flags.megabytes.map(|megabytes| megabytes * 1_000_000),
+        time: Duration::from_secs(flags.seconds),
+        keep: flags.keep,
+    };
+    let mut all: Vec<Measured> = Vec::new();
+    for scenario in chosen {
+        all.extend(runs_of(scenario, &programs, flags.runs, &amount)?);
+    }
+    println!("\n{}", summary::report(&all));
+    if let Some(path) = &flags.json {
+        let text = serde_json::to_string_pretty(&summary::json(&machine, &programs, &all))?;
+        std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// All programs in turn, again and again, so that what else the machine does hits them alike.
+fn runs_of(
+    scenario: &'static Scenario,
+    programs: &Programs,
+    runs: u32,
+    amount: &Amount,
+) -> Result<Vec<Measured>> {
+    let mut all = Vec::new();
+    for pair in 0..runs {
+        for program in programs.routers() {
+            let measured = run::run(scenario, program, &programs.localaws, pair, amount)
+                .with_context(|| format!("{} of {}, run {}", scenario.name, program.name, pair + 1))?;
+            eprintln!("{}", summary::progress(&measured));
+            all.push(measured);
+        }
+    }
+    Ok(all)
+}
+
+fn choose(names: &[String]) -> Result<Vec<&'static Scenario>> {
+    if names.is_empty() {
+        return Ok(SCENARIOS.iter().collect());
+    }
+    let mut chosen = Vec::new();
+    for name in names {
+        let exact = SCENARIOS.iter().find(|scenario| scenario.name == name);
+        let begins = SCENARIOS.iter().filter(|scenario| scenario.name.starts_with(name.as_str()));
+        let found: Vec<_> = exact.map_or_else(|| begins.collect(), |scenario| vec![scenario]);
+        if found.is_empty() {
+            bail!("there is no scenario `{name}`; there are:\n{}", list());
+        }
+        chosen.extend(found);
+    }
+    Ok(chosen)
+}
+
+fn list() -> String {
+    let mut table = Table::new(&["scenario", "what it is"]).text_columns(2);
+    for scenario in SCENARIOS {
+        table.row(vec![scenario.name.to_owned(), scenario.about.to_owned()]);
+    }
+    table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn a_name_chooses_itself_and_a_beginning_chooses_all_that_begin_so() {
+        let names = |wanted: &str| -> Vec<&str> {
+            choose(&[wanted.to_owned()]).unwrap().iter().map(|scenario| scenario.name).collect()
+        };
+        assert_eq!(names("fwd-null"), ["fwd-null"]);
+        assert_eq!(names("fwd-s3"), ["fwd-s3"]);
+        assert!(names("fwd-").len() > 4);
+        assert!(choose(&["nothing".to_owned()]).is_err());
+    }
+}
