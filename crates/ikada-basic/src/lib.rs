@@ -13,6 +13,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod complaints;
 pub mod dummy;
 pub mod file;
 mod hand_over;

@@ -10,6 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
+use crate::complaints::Complaints;
 use crate::hand_over;
 use crate::json_lines::{JsonStream, Next};
 use crate::unsupported::refuse;
@@ -27,6 +28,7 @@ pub struct StdinOptions {
 struct Stdin {
     tag: Option<String>,
     limit: usize,
+    complaints: Complaints,
 }
 
 /// Builds the input.
@@ -37,7 +39,8 @@ pub fn build(
 ) -> Option<Box<dyn Input>> {
     refuse(bag, &["parser"], "remove it: standard input is read as JSON", diagnostics);
     let options = StdinOptions::parse(bag, diagnostics)?;
-    Some(Box::new(Stdin { tag: cx.tag.clone(), limit: options.buffer_size.0 as usize }))
+    let limit = usize::try_from(options.buffer_size.0).unwrap_or(usize::MAX);
+    Some(Box::new(Stdin { tag: cx.tag.clone(), limit, complaints: Complaints::default() }))
 }
 
 impl Input for Stdin {
@@ -76,7 +79,7 @@ impl Stdin {
                 read = stdin.read(&mut buf) => read_len(cx, read),
             };
             stream.feed(&buf[..len]);
-            take_values(cx, tag, &mut stream, &mut gatherer, len == 0);
+            self.take_values(cx, tag, &mut stream, &mut gatherer, len == 0);
             hand_over::full(cx, &mut gatherer, OnFull::Wait).await;
             if len == 0 {
                 hand_over::all(cx, &mut gatherer, OnFull::Wait).await;
@@ -85,6 +88,48 @@ impl Stdin {
         }
         hand_over::all(cx, &mut gatherer, OnFull::Wait).await;
         false
+    }
+
+    /// Takes the values that have come whole; `ended` says that no more bytes will come.
+    fn take_values(
+        &self,
+        cx: &InputContext,
+        tag: &[u8],
+        stream: &mut JsonStream,
+        gatherer: &mut Gatherer,
+        ended: bool,
+    ) {
+        let (now, clock) = (Instant::now(), cx.service.clock.now());
+        let mut value = Vec::new();
+        let (mut records, mut bytes) = (0, 0);
+        loop {
+            value.clear();
+            match stream.next(&mut value, ended) {
+                Next::Value => {
+                    let builder = gatherer.builder(tag, now);
+                    let before = builder.size();
+                    if matches!(value.first(), Some(0x80..=0x8f | 0xde | 0xdf)) {
+                        builder.push_record(clock, &value);
+                    } else if let Some(entry) = entry_of(&value) {
+                        builder.push_entry(&entry);
+                    } else {
+                        self.skipped(cx, "neither an object nor [time, object]");
+                        continue;
+                    }
+                    records += 1;
+                    bytes += (builder.size() - before) as u64;
+                }
+                Next::Malformed(error) => self.skipped(cx, &error),
+                Next::TooLong => self.skipped(cx, "longer than Buffer_Size"),
+                Next::Wait => break,
+            }
+        }
+        cx.metrics.records.add(records);
+        cx.metrics.bytes.add(bytes);
+    }
+
+    fn skipped(&self, cx: &InputContext, why: &str) {
+        self.complaints.say(cx, "standard input", &format!("a value was skipped: {why}"));
     }
 }
 
@@ -96,45 +141,10 @@ fn read_len(cx: &InputContext, read: std::io::Result<usize>) -> usize {
     })
 }
 
-fn take_values(cx: &InputContext, tag: &[u8], stream: &mut JsonStream, gatherer: &mut Gatherer, ended: bool) {
-    let (now, clock) = (Instant::now(), cx.service.clock.now());
-    let mut value = Vec::new();
-    let (mut records, mut bytes) = (0, 0);
-    loop {
-        value.clear();
-        match stream.next(&mut value, ended) {
-            Next::Value => {
-                let builder = gatherer.builder(tag, now);
-                let before = builder.size();
-                if matches!(value.first(), Some(0x80..=0x8f | 0xde | 0xdf)) {
-                    builder.push_record(clock, &value);
-                } else if let Some(entry) = entry_of(&value) {
-                    builder.push_entry(&entry);
-                } else {
-                    malformed(cx, "neither an object nor [time, object]");
-                    continue;
-                }
-                records += 1;
-                bytes += (builder.size() - before) as u64;
-            }
-            Next::Malformed(error) => malformed(cx, &error),
-            Next::TooLong => malformed(cx, "it is longer than Buffer_Size"),
-            Next::Wait => break,
-        }
-    }
-    cx.metrics.records.add(records);
-    cx.metrics.bytes.add(bytes);
-}
-
 /// The entry, if the value is `[time, object]` or `[[time, metadata], object]`.
 fn entry_of(value: &[u8]) -> Option<Entry<'_>> {
     // JSON's array header is always one byte here: two elements.
     let (entry, len) = Entry::scan(value).ok()?;
     (len == value.len() && matches!(View::parse(entry.record_bytes()), Ok((View::Map(_), _))))
         .then_some(entry)
-}
-
-fn malformed(cx: &InputContext, error: &str) {
-    cx.metrics.malformed.add(1);
-    warn!(instance = %cx.id, "a value was skipped: {error}");
 }

@@ -15,6 +15,7 @@ use tokio::time::{Duration, Instant, sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::complaints::Complaints;
 use crate::hand_over;
 use crate::json_lines::{JsonStream, Next};
 use crate::lines::Lines;
@@ -108,6 +109,7 @@ struct Reader {
     separator: Vec<u8>,
     limit: usize,
     source_key: Option<String>,
+    complaints: Complaints,
 }
 
 /// Builds the input.
@@ -122,8 +124,8 @@ pub fn build(
 impl Tcp {
     /// Builds the input.
     pub fn build(bag: &mut PropertyBag, cx: &BuildContext, diagnostics: &mut Diagnostics) -> Option<Self> {
-        refuse(bag, &["parser"], "remove it: a filter can parse the key `log` of a line", diagnostics);
-        refuse(bag, &["tls"], "remove it: connections are not encrypted", diagnostics);
+        refuse(bag, &["parser"], "remove it: `format none` gives each line as it is", diagnostics);
+        refuse(bag, &["tls"], "remove it, or let a proxy in front take TLS off", diagnostics);
         let options = TcpOptions::parse(bag, diagnostics)?;
         let limit = options.buffer_size.map_or(0, |size| size.0).max(options.chunk_size.0) * 1024;
         let reader = Reader {
@@ -132,6 +134,7 @@ impl Tcp {
             separator: unescape(&options.separator),
             limit,
             source_key: options.source_address_key,
+            complaints: Complaints::default(),
         };
         let host = options.listen.trim_start_matches('[').trim_end_matches(']').to_owned();
         Some(Self { host, port: options.port, listener: None, reader: Arc::new(reader) })
@@ -298,9 +301,9 @@ impl Reader {
             match stream.next(&mut value, bytes.is_empty()) {
                 Next::Value => match self.write_record(&mut record, &value, peer) {
                     true => add(&record),
-                    false => malformed(cx, peer, "a value is neither an object nor an array"),
+                    false => self.skipped(cx, peer, "neither an object nor an array"),
                 },
-                Next::Malformed(error) => malformed(cx, peer, &error),
+                Next::Malformed(error) => self.skipped(cx, peer, &error),
                 Next::Wait => return true,
                 Next::TooLong => {
                     self.close(cx, peer, "value");
@@ -364,18 +367,17 @@ impl Reader {
         write::str(record, peer.as_bytes());
     }
 
+    fn skipped(&self, cx: &InputContext, peer: &str, why: &str) {
+        self.complaints.say(cx, peer, &format!("a value was skipped: {why}"));
+    }
+
     /// Says that a connection is closed because something came over it that is too long.
     fn close(&self, cx: &InputContext, peer: &str, what: &str) {
-        cx.metrics.malformed.add(1);
         cx.metrics.closed_connections.add(1);
         let limit = self.limit / 1024;
-        warn!(instance = %cx.id, peer, "closed: a {what} is longer than the {limit} KB of Chunk_Size and Buffer_Size");
+        let line = format!("closed: a {what} is longer than the {limit} KB of Chunk_Size and Buffer_Size");
+        self.complaints.say(cx, peer, &line);
     }
-}
-
-fn malformed(cx: &InputContext, peer: &str, error: &str) {
-    cx.metrics.malformed.add(1);
-    warn!(instance = %cx.id, peer, "something was skipped: {error}");
 }
 
 #[cfg(test)]

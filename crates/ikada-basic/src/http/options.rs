@@ -20,7 +20,7 @@ use ikada_record::json::DateKey;
 
 use super::client::Client;
 use super::send::Target;
-use super::tls::{client_config, server_name};
+use super::tls::{check, client_config, server_name};
 use crate::text::{chain, date_key};
 use crate::unsupported::refuse;
 
@@ -331,8 +331,11 @@ impl HttpOptions {
         if !self.tls.tls {
             return Some(Client::plain(limit));
         }
-        let made = client_config(&self.tls)
-            .and_then(|config| Ok(Client::encrypted(config, server_name(&self.tls)?, limit)));
+        let made = match cx.dry_run {
+            true => check(&self.tls).map(|()| Client::plain(limit)),
+            false => client_config(&self.tls)
+                .and_then(|config| Ok(Client::encrypted(config, server_name(&self.tls)?, limit))),
+        };
         match made {
             Ok(client) => Some(client),
             Err(error) => {

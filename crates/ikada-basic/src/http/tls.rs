@@ -31,6 +31,15 @@ pub(super) enum TlsError {
     Build(#[from] rustls::Error),
 }
 
+/// Says whether the options can be followed. The authorities of the system are not looked at: it may not be the system that
+/// the router will run on.
+pub(super) fn check(options: &TlsOptions) -> Result<(), TlsError> {
+    let names_roots = options.ca_file.is_some() || options.ca_path.is_some();
+    let unchecked = TlsOptions { verify: options.verify && names_roots, ..options.clone() };
+    client_config(&unchecked)?;
+    server_name(options).map(drop)
+}
+
 /// The client's side of TLS.
 pub(super) fn client_config(options: &TlsOptions) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());

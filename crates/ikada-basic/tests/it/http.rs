@@ -159,7 +159,10 @@ async fn a_server_that_does_not_answer_is_not_waited_for_for_ever() {
     let server = Server::start([Answer::Silence]).await;
     let mut rig = rig(&server, "http.response_timeout 0.05");
     rig.push("app", &["{}"]);
-    assert_eq!(rig.finish().await, ["again: no answer within 0.05 s", "delivered"]);
+    let words = rig.finish().await;
+    assert_eq!(words[0], "again: no answer within 0.05 s");
+    // A busy machine may be late again.
+    assert_eq!(words.last().unwrap(), "delivered");
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! What is declared, and what is said of what is written.
 
-use ikada_options::check_set;
+use ikada_basic::http::HttpOptions;
+use ikada_options::{Options, check_set};
+use ikada_plugin::Kind;
 
-use crate::rig::{input, output};
+use crate::rig::{Section, input, output};
 
 #[test]
 fn every_declaration_is_sound() {
@@ -10,7 +12,7 @@ fn every_declaration_is_sound() {
     check_set::<ikada_basic::stdin::StdinOptions>();
     check_set::<ikada_basic::tcp::TcpOptions>();
     check_set::<ikada_basic::file::FileOptions>();
-    check_set::<ikada_basic::http::HttpOptions>();
+    check_set::<HttpOptions>();
     check_set::<ikada_basic::null::NullOptions>();
     check_set::<ikada_basic::stdout::StdoutOptions>();
 }
@@ -115,4 +117,13 @@ fn a_dummy_that_is_no_object_becomes_the_usual_one() {
     let (built, findings) = input("dummy", "dummy [1]");
     assert!(built.is_some());
     assert!(findings[0].contains("warning[bad-value]: not a JSON object"), "{findings:?}");
+}
+
+#[test]
+fn a_dry_run_does_not_ask_for_this_machine_s_authorities() {
+    let mut section = Section::new(Kind::Output, "http", "tls on\ntls.vhost logs.test");
+    section.cx.dry_run = true;
+    let built = ikada_basic::http::build(&mut section.bag, &section.cx, &mut section.found);
+    assert!(built.is_some());
+    assert_eq!(section.findings(&HttpOptions::set()), Vec::<String>::new());
 }
