@@ -205,11 +205,15 @@ mod tests {
                 if self.late.contains(&entry) {
                     taken.rejected.push(entry);
                     taken.reason = Some(DropReason::OutOfTime);
-                } else if let Some(at) = self.busy.lock().unwrap().iter().position(|busy| *busy == entry) {
-                    self.busy.lock().unwrap().remove(at);
-                    taken.retry.push(entry);
-                } else {
-                    self.got.lock().unwrap().push(entry);
+                    continue;
+                }
+                let mut busy = self.busy.lock().unwrap();
+                match busy.iter().position(|busy| *busy == entry) {
+                    Some(at) => {
+                        busy.remove(at);
+                        taken.retry.push(entry);
+                    }
+                    None => self.got.lock().unwrap().push(entry),
                 }
             }
             Ok(taken)

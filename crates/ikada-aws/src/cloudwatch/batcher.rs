@@ -7,7 +7,7 @@ use ikada_plugin::{Batch, Output, Part, Routed, add_part};
 use ikada_record::{DropReason, Entry, Share, Tag, record_at};
 use tokio::time::Instant;
 
-use super::events::{Events, MAX_MESSAGE, head};
+use super::events::{Events, MAX_MESSAGE, Mark, head};
 use super::message::{MessageEncoder, Written};
 use super::names::Names;
 use super::sender::{PutEvents, Sender, Stream};
@@ -186,8 +186,7 @@ impl Batcher {
             }
         };
         if len > MAX_MESSAGE {
-            len = open.events.cut(mark);
-            counts.cut += 1;
+            len = self.shorten(&mut open.events, mark, entry, counts);
         }
         if open.events.fits(len) {
             open.events.end(time, len);
@@ -197,6 +196,21 @@ impl Batcher {
             self.close_full(open, Some(next), routed);
         }
         open.run += 1;
+    }
+
+    /// Makes the message begun at `mark` as short as it must be: with text beyond ASCII as it is, or else by cutting it.
+    #[cold]
+    fn shorten(&self, events: &mut Events, mark: Mark, entry: &Entry<'_>, counts: &mut Counts) -> usize {
+        if let Some(encoder) = self.encoder.shorter() {
+            events.erase(mark);
+            if let Written::Message(len) = encoder.write(events.arena(), entry)
+                && len <= MAX_MESSAGE
+            {
+                return len;
+            }
+        }
+        counts.cut += 1;
+        events.cut(mark)
     }
 
     /// Makes what is in an open batch ready; `next` takes its place.
@@ -250,7 +264,11 @@ impl Batcher {
             tracing::debug!(entries, "entries were dropped: CloudWatch Logs takes no empty messages");
         }
         if let Some(entries) = self.lines.cut.count(u64::from(counts.cut), now) {
-            tracing::warn!(entries, limit = MAX_MESSAGE, "messages longer than CloudWatch Logs takes were cut");
+            tracing::warn!(
+                entries,
+                limit = MAX_MESSAGE,
+                "messages longer than CloudWatch Logs takes were cut"
+            );
         }
     }
 }

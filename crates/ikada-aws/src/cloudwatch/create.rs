@@ -46,9 +46,8 @@ impl Creator {
             result => return result,
         };
         if !self.rules.group {
-            return Err(no_group.hint(|| {
-                format!("create log group `{}`, or write `auto_create_group on`", stream.group)
-            }));
+            return Err(no_group
+                .hint(|| format!("create log group `{}`, or write `auto_create_group on`", stream.group)));
         }
         let lock = self.lock(&stream.group);
         let _alone = lock.lock().await;

@@ -107,6 +107,11 @@ impl Events {
         &mut self.arena
     }
 
+    /// Takes the message back that was written behind the event's beginning.
+    pub(super) fn erase(&mut self, mark: Mark) {
+        self.arena.truncate(mark.message);
+    }
+
     /// Takes the event back.
     pub(super) fn abort(&mut self, mark: Mark) {
         self.arena.truncate(mark.start);
@@ -260,7 +265,9 @@ fn token(text: &[u8]) -> (usize, usize) {
         return (2 + escaped, 1 + spells);
     }
     let hex = text.get(3..7).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-    let high = hex && text[3].eq_ignore_ascii_case(&b'd') && matches!(text[4], b'8' | b'9' | b'a' | b'b' | b'A' | b'B');
+    let high = hex
+        && text[3].eq_ignore_ascii_case(&b'd')
+        && matches!(text[4], b'8' | b'9' | b'a' | b'b' | b'A' | b'B');
     match (hex, high && text[7..].starts_with(b"\\\\u") && text.len() >= 14) {
         (_, true) => (14, 12),
         (true, false) => (7, 6),

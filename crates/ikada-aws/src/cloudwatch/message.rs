@@ -29,6 +29,14 @@ impl MessageEncoder {
         Self { key: log_key.map(Accessor::exact), style }
     }
 
+    /// The same with characters beyond ASCII as they are, where this writes them as `\uxxxx`: up to half as long.
+    pub(super) fn shorter(&self) -> Option<Self> {
+        self.style
+            .escape_unicode
+            .then(|| Self { key: self.key.clone(), style: JsonStyle { escape_unicode: false } })
+    }
+
+    /// Appends the message of an entry as the body of a JSON string.
     #[inline]
     pub(super) fn write(&self, out: &mut Vec<u8>, entry: &Entry<'_>) -> Written {
         let Some(key) = &self.key else {
@@ -41,9 +49,7 @@ impl MessageEncoder {
         let Some(value) = key.lookup_map_raw(entry.record()) else { return Written::NoKey };
         match View::parse(value) {
             Ok((View::Str([]) | View::Bin([]), _)) => Written::Empty,
-            Ok((View::Str(text) | View::Bin(text), _)) => {
-                Written::Message(write_str_escaped(out, text))
-            }
+            Ok((View::Str(text) | View::Bin(text), _)) => Written::Message(write_str_escaped(out, text)),
             _ if is_empty_map(value) => Written::Empty,
             _ => Written::Message(write_record_in_string(out, value, self.style)),
         }

@@ -29,9 +29,10 @@ impl Names {
     /// Whether entries of one tag may go to different streams.
     pub(super) fn differ_by_record(&self) -> bool {
         let templates = [&self.group_template, &self.stream_template];
-        templates.into_iter().flatten().any(|template| {
-            template.parts().iter().any(|part| matches!(part, Part::Field(_)))
-        })
+        templates
+            .into_iter()
+            .flatten()
+            .any(|template| template.parts().iter().any(|part| matches!(part, Part::Field(_))))
     }
 
     /// Writes both names as the service takes them, a NUL between them. Where a template's reference finds nothing, or a template

@@ -8,9 +8,8 @@ use super::names::{Names, PlainStream, write_group, write_stream};
 use crate::client::{AwsOptions, Destination};
 
 /// Days for which PutRetentionPolicy keeps events (its model, read 2026-11-22).
-const RETENTION_DAYS: [u16; 22] = [
-    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
-];
+const RETENTION_DAYS: [u16; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 
 /// Sends records to Amazon CloudWatch Logs, into groups and streams that it creates when they are missing.
 #[derive(Debug, Clone, Options)]
@@ -121,15 +120,20 @@ impl CloudWatchOptions {
     }
 
     fn refuse_unsupported(&self, diags: &mut Diagnostics) {
-        let metrics = [("metric_namespace", &self.metric_namespace), ("metric_dimensions", &self.metric_dimensions)];
+        let metrics =
+            [("metric_namespace", &self.metric_namespace), ("metric_dimensions", &self.metric_dimensions)];
         for (name, option) in metrics {
             let Some(option) = option else { continue };
             let message = format!("`{name}` is not supported: there are no inputs `cpu` and `mem`");
-            diags.push(Diagnostic::error(codes::UNSUPPORTED_OPTION, message).at(option.span).help("remove it"));
+            diags.push(
+                Diagnostic::error(codes::UNSUPPORTED_OPTION, message).at(option.span).help("remove it"),
+            );
         }
         if let Some(option) = self.add_entity.as_ref().filter(|option| option.value) {
             let message = "`add_entity` is not supported";
-            diags.push(Diagnostic::error(codes::UNSUPPORTED_OPTION, message).at(option.span).help("remove it"));
+            diags.push(
+                Diagnostic::error(codes::UNSUPPORTED_OPTION, message).at(option.span).help("remove it"),
+            );
         }
     }
 
@@ -174,7 +178,7 @@ impl CloudWatchOptions {
     ) {
         if name.value.contains("$(") {
             let message = format!("`{option}`: `$(…)` is no template here and is not filled in");
-            let help = format!("type `{}`", option.replace("_name", "_template").to_owned() + " $TAG");
+            let help = format!("type `{} $TAG`", option.replace("_name", "_template"));
             diags.push(Diagnostic::warning(codes::ADJUSTED_VALUE, message).at(name.span).help(help));
             return;
         }
@@ -182,7 +186,8 @@ impl CloudWatchOptions {
         write(&mut sent, name.value.as_bytes());
         if sent != name.value.as_bytes() {
             let sent = String::from_utf8_lossy(&sent);
-            let message = format!("`{option}`: no such name can have `{}`; it is sent as `{sent}`", name.value);
+            let message =
+                format!("`{option}`: no such name can have `{}`; it is sent as `{sent}`", name.value);
             diags.push(Diagnostic::warning(codes::ADJUSTED_VALUE, message).at(name.span));
         }
     }
@@ -192,7 +197,8 @@ impl CloudWatchOptions {
         if days.value != 0 && !RETENTION_DAYS.contains(&days.value) {
             let longer = RETENTION_DAYS.iter().find(|known| **known > days.value);
             let near = longer.or(RETENTION_DAYS.last()).copied().unwrap_or_default();
-            let message = format!("`log_retention_days`: CloudWatch Logs does not keep events for {} days", days.value);
+            let message =
+                format!("`log_retention_days`: CloudWatch Logs does not keep events for {} days", days.value);
             let found = Diagnostic::error(codes::BAD_VALUE, message).at(days.span);
             diags.push(found.help(format!("type `{near}`")));
         }
@@ -220,11 +226,7 @@ impl CloudWatchOptions {
 }
 
 /// The template, `Some(None)` if none is given, `None` if it is none.
-fn template(
-    name: &str,
-    text: &Option<Spanned<String>>,
-    diags: &mut Diagnostics,
-) -> Option<Option<Template>> {
+fn template(name: &str, text: &Option<Spanned<String>>, diags: &mut Diagnostics) -> Option<Option<Template>> {
     let Some(text) = text else { return Some(None) };
     match Template::new(&text.value) {
         Ok(template) => {
@@ -239,5 +241,17 @@ fn template(
             diags.push(Diagnostic::error(codes::BAD_TEMPLATE, format!("`{name}`: {error}")).at(text.span));
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ikada_options::check_set;
+
+    use super::*;
+
+    #[test]
+    fn the_set_is_sound() {
+        check_set::<CloudWatchOptions>();
     }
 }

@@ -67,7 +67,8 @@ impl Sender {
             config.set_endpoint_url(Some(url.clone()));
         }
         if let Some(extra) = &self.extra_user_agent {
-            let name: String = extra.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+            let name: String =
+                extra.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
             config.set_app_name(AppName::new(format!("ikada-{name}")).ok());
         }
         Ok(Client::from_conf(config.build()))
@@ -79,7 +80,9 @@ impl Sender {
         match self.put(client, body.clone()).await {
             Err(failure) if failure.is("ResourceNotFoundException") => {}
             Err(failure) if failure.is("DataAlreadyAcceptedException") => return Ok(None),
-            result => return result.map_err(|failure| failure.hint(|| allow("logs:PutLogEvents", &stream.group))),
+            result => {
+                return result.map_err(|failure| failure.hint(|| allow("logs:PutLogEvents", &stream.group)));
+            }
         }
         self.creator.create(&self.destination.session, client, stream).await?;
         self.put(client, body).await.map_err(|failure| match failure.kind {

@@ -104,6 +104,9 @@ impl Batcher {
                     continue;
                 }
             }
+            if self.pending.bytes.len() - start > MAX_RECORD && self.compressor.is_none() {
+                self.encoder.shorten(&mut self.pending.bytes, start, &entry);
+            }
             match self.aggregate {
                 true => self.join(start, routed, &mut counts),
                 false => {
@@ -127,7 +130,14 @@ impl Batcher {
         let record = if self.compressor.is_some() { &self.compressed } else { &self.pending.bytes };
         if !self.records.fits(record.len()) {
             add_part(&mut self.parts, &routed.share, std::mem::take(run));
-            close(&mut self.records, &mut self.parts, &self.sender, &mut self.made, &mut self.ready, &mut self.ready_bytes);
+            close(
+                &mut self.records,
+                &mut self.parts,
+                &self.sender,
+                &mut self.made,
+                &mut self.ready,
+                &mut self.ready_bytes,
+            );
             // Only entries of the chunk at hand will be in what follows.
             self.due = Some(routed.due);
         }
@@ -174,7 +184,14 @@ impl Batcher {
         self.compress(counts);
         let record = if self.compressor.is_some() { &self.compressed } else { &self.pending.bytes };
         if !self.records.fits(record.len()) {
-            close(&mut self.records, &mut self.parts, &self.sender, &mut self.made, &mut self.ready, &mut self.ready_bytes);
+            close(
+                &mut self.records,
+                &mut self.parts,
+                &self.sender,
+                &mut self.made,
+                &mut self.ready,
+                &mut self.ready_bytes,
+            );
             self.due = due.or(self.due);
         }
         self.records.push(record, std::mem::take(&mut self.pending.entries));
@@ -187,7 +204,14 @@ impl Batcher {
     fn close_open(&mut self) {
         let mut counts = Counts::default();
         self.emit_joined(None, &mut counts);
-        close(&mut self.records, &mut self.parts, &self.sender, &mut self.made, &mut self.ready, &mut self.ready_bytes);
+        close(
+            &mut self.records,
+            &mut self.parts,
+            &self.sender,
+            &mut self.made,
+            &mut self.ready,
+            &mut self.ready_bytes,
+        );
         self.due = None;
     }
 

@@ -89,6 +89,19 @@ impl LineEncoder {
         Self { content, style }
     }
 
+    /// Writes the line that begins at `start` anew, for it came out too long: with characters beyond ASCII as they are where they
+    /// were written as `\uxxxx`.
+    #[cold]
+    pub(super) fn shorten(&mut self, out: &mut Vec<u8>, start: usize, entry: &Entry<'_>) {
+        if !self.style.escape_unicode {
+            return;
+        }
+        out.truncate(start);
+        self.style.escape_unicode = false;
+        self.write(out, entry);
+        self.style.escape_unicode = true;
+    }
+
     /// Appends a line, its newline included.
     #[inline]
     pub(super) fn write(&mut self, out: &mut Vec<u8>, entry: &Entry<'_>) -> Written {
@@ -197,7 +210,10 @@ mod tests {
     #[test]
     fn the_time_comes_last_and_only_once() {
         assert_eq!(timed(b"\x81\xa1a\x01"), "{\"a\":1,\"ti\\\"me\":\"2023-11-14T22:13:20.123\"}\n");
-        assert_eq!(timed(b"\x82\xa5ti\"me\x07\xa1a\x01"), "{\"a\":1,\"ti\\\"me\":\"2023-11-14T22:13:20.123\"}\n");
+        assert_eq!(
+            timed(b"\x82\xa5ti\"me\x07\xa1a\x01"),
+            "{\"a\":1,\"ti\\\"me\":\"2023-11-14T22:13:20.123\"}\n"
+        );
         assert_eq!(timed(b"\x81\xa5ti\"me\x07"), "{\"ti\\\"me\":\"2023-11-14T22:13:20.123\"}\n");
     }
 

@@ -142,3 +142,15 @@ impl FirehoseOptions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ikada_options::check_set;
+
+    use super::*;
+
+    #[test]
+    fn the_set_is_sound() {
+        check_set::<FirehoseOptions>();
+    }
+}

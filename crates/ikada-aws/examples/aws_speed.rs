@@ -1,0 +1,153 @@
+//! Measures what an entry costs on its way into the request of an AWS output, without a network:
+//! `cargo run --release -p ikada-aws --example aws_speed`.
+//!
+//! Prints, for each kind of record and output, MB of MessagePack and of request per CPU second. CPU time of the one thread, so that a busy
+//! machine does not spoil the figures much; the best of several rounds.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ikada_diag::{Diagnostics, Sources, Spanned};
+use ikada_msgpack::write;
+use ikada_options::{Property, PropertyBag};
+use ikada_plugin::registry::{BuildContext, find};
+use ikada_plugin::{InstanceId, Kind, Output, Routed, Service};
+use ikada_record::{Chunk, ChunkBuilder, Ledger, Receipt, Share, Tag, Timestamp};
+use tokio::time::Instant;
+
+const CHUNKS: usize = 128;
+const CHUNK: usize = 256 * 1024;
+const ROUNDS: usize = 7;
+
+const LOGS: &str = "log_group_name g\nlog_stream_prefix p-\n";
+const FIREHOSE: &str = "delivery_stream ds\n";
+
+fn main() {
+    let cases = [
+        ("docker", "cloudwatch_logs", LOGS.to_owned()),
+        ("docker, log_key", "cloudwatch_logs", format!("{LOGS}log_key log\n")),
+        ("docker, template", "cloudwatch_logs", format!("{LOGS}log_stream_template $container_name\n")),
+        ("json lines", "cloudwatch_logs", LOGS.to_owned()),
+        ("japanese", "cloudwatch_logs", LOGS.to_owned()),
+        ("docker", "kinesis_firehose", FIREHOSE.to_owned()),
+        ("docker, time_key", "kinesis_firehose", format!("{FIREHOSE}time_key time\n")),
+        ("docker, joined", "kinesis_firehose", format!("{FIREHOSE}simple_aggregation on\n")),
+        (
+            "docker, joined, gzip",
+            "kinesis_firehose",
+            format!("{FIREHOSE}simple_aggregation on\ncompression gzip\n"),
+        ),
+        ("json lines", "kinesis_firehose", FIREHOSE.to_owned()),
+    ];
+    println!(
+        "{:<22} {:<18} {:>9} {:>9} {:>9} {:>9}",
+        "records", "output", "MB/s fed", "MB/s sent", "CPU-s/GB", "krec/s"
+    );
+    for (kind, plugin, options) in cases {
+        let chunks: Vec<Chunk> = (0..CHUNKS).map(|n| chunk(kind, n)).collect();
+        let fed: usize = chunks.iter().map(Chunk::size).sum();
+        let entries: usize = chunks.iter().map(Chunk::len).sum();
+        let (seconds, sent) =
+            (0..ROUNDS).map(|_| round(&chunks, plugin, &options)).min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+        println!(
+            "{kind:<22} {plugin:<18} {:>9.0} {:>9.0} {:>9.3} {:>9.0}",
+            fed as f64 / 1e6 / seconds,
+            sent as f64 / 1e6 / seconds,
+            seconds / (fed as f64 / 1e9),
+            entries as f64 / 1e3 / seconds,
+        );
+    }
+}
+
+/// CPU seconds, and bytes of requests.
+fn round(chunks: &[Chunk], plugin: &str, options: &str) -> (f64, usize) {
+    let mut output = build(plugin, options);
+    let ledger = Arc::new(Ledger::default());
+    let now = Instant::now();
+    let due = now + Duration::from_secs(3600);
+    let mut sent = 0;
+    let start = cpu_seconds();
+    for chunk in chunks {
+        let share = Share::new(Receipt::unwatched(), chunk.len() as u32, ledger.clone());
+        output.push(Routed { chunk: chunk.clone(), share: Arc::new(share), due }, now);
+        while let Some(batch) = output.pop(now) {
+            sent += batch.bytes;
+        }
+    }
+    output.close_all();
+    while let Some(batch) = output.pop(now) {
+        sent += batch.bytes;
+    }
+    (cpu_seconds() - start, sent)
+}
+
+fn chunk(kind: &str, n: usize) -> Chunk {
+    let mut builder = ChunkBuilder::with_capacity(Tag::from("app-firelens-0123456789abcdef"), CHUNK + 4096);
+    let mut record = Vec::new();
+    let mut seq = n * 1000;
+    while builder.size() < CHUNK {
+        seq += 1;
+        let log = match kind {
+            "json lines" => format!(
+                "{{\"time\":\"2026-11-22T10:00:00.{:03}Z\",\"level\":\"info\",\"msg\":\"request served\",\"path\":\"/api/v1/items/{seq}\",\
+                 \"status\":200,\"duration_ms\":12.5,\"user_agent\":\"Mozilla/5.0 (X11; Linux x86_64)\",\"seq\":{seq}}}",
+                seq % 1000
+            ),
+            "japanese" => format!(
+                "{seq} 注文を受け付けました。お届け先の住所を確認してください。合計金額は一万二千円です。ありがとうございます。"
+            ),
+            _ => format!(
+                "192.0.2.{} - - [22/Nov/2026:10:00:00 +0000] GET /api/v1/items/{seq} HTTP/1.1 200 5123 0.012 request-id \
+                 7f3e9a52c1d84b06 upstream 10.0.3.17:8080 cache MISS tls TLSv1.3 bytes-in 412",
+                seq % 250
+            ),
+        };
+        record.clear();
+        write::map_header(&mut record, 4);
+        let id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+        for (key, value) in [
+            ("source", "stdout"),
+            ("log", &log),
+            ("container_id", id),
+            ("container_name", "/ecs-web-12-web-a0b1c2"),
+        ] {
+            write::str(&mut record, key.as_bytes());
+            write::str(&mut record, value.as_bytes());
+        }
+        builder.push_record(
+            Timestamp::new(1_795_000_000 + (seq / 4000) as i64, (seq as u32 % 4000) * 250_000),
+            &record,
+        );
+    }
+    builder.finish(Receipt::unwatched())
+}
+
+fn build(plugin: &str, options: &str) -> Box<dyn Output> {
+    let mut sources = Sources::default();
+    let file = sources.add("speed", options);
+    let place = file.span(0, 0);
+    let property = |line: &str| {
+        let (key, value) = line.split_once(' ').unwrap();
+        Property::new(Spanned::new(key.to_owned(), place), Spanned::new(value.to_owned(), place))
+    };
+    let mut bag = PropertyBag::new(plugin, place, options.lines().map(property).collect());
+    let id = InstanceId { kind: Kind::Output, plugin: plugin.into(), name: plugin.into(), alias: None };
+    let cx = BuildContext {
+        id: Arc::new(id),
+        service: Arc::new(Service::default()),
+        tag: None,
+        mem_buf_limit: None,
+        net: None,
+        dry_run: false,
+    };
+    let outputs = ikada_aws::outputs();
+    (find(&outputs, plugin).unwrap().build)(&mut bag, &cx, &mut Diagnostics::new()).unwrap()
+}
+
+/// CPU time of this thread.
+fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+}

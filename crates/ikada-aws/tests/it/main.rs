@@ -1,0 +1,10 @@
+//! The outputs for CloudWatch Logs and Firehose against a local AWS: what is on the wire, and what is left after trouble.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod cloudwatch;
+mod credentials;
+mod firehose;
+mod options;
+mod rig;
+mod signature;

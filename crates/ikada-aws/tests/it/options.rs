@@ -1,0 +1,100 @@
+//! What is said about options.
+
+use crate::rig::build;
+
+fn found(plugin: &str, options: &str) -> Vec<String> {
+    build(plugin, options).1
+}
+
+fn only(plugin: &str, options: &str) -> String {
+    let found = found(plugin, options);
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.into_iter().next().unwrap()
+}
+
+#[test]
+fn everything_that_the_reference_lists_is_known() {
+    let logs = "region eu-central-1\nlog_group_name g\nlog_stream_prefix p\nlog_group_template $TAG\nlog_stream_template $k\n\
+        auto_create_group on\nlog_retention_days 7\nlog_group_class STANDARD\nlog_key log\nlog_format json/emf\n\
+        endpoint logs.example.com\nport 443\nrole_arn arn:aws:iam::1:role/r\nsts_endpoint sts.example.com\nexternal_id x\n\
+        profile p\nextra_user_agent x\nadd_entity off\ntls on\ntls.verify off\n";
+    assert_eq!(found("cloudwatch_logs", logs), Vec::<String>::new());
+    let firehose = "region eu-central-1\ndelivery_stream s\nlog_key log\nsimple_aggregation on\ncompression gzip\n\
+        endpoint https://firehose.example.com\nport 443\nrole_arn arn:aws:iam::1:role/r\nsts_endpoint sts.example.com\n\
+        external_id x\nprofile p\n";
+    assert_eq!(found("kinesis_firehose", firehose), Vec::<String>::new());
+    let noted = "aws.conf:3:1: note[no-effect]: `auto_retry_requests` has no effect here \
+        (help: failed requests are retried, whatever failed)";
+    assert_eq!(only("kinesis_firehose", "delivery_stream s\ntime_key t\nauto_retry_requests on\n"), noted);
+}
+
+#[test]
+fn what_is_not_supported_is_refused_by_name() {
+    let base = "log_group_name g\nlog_stream_name s\n";
+    for option in ["metric_namespace x", "metric_dimensions a,b", "add_entity on"] {
+        let line = only("cloudwatch_logs", &format!("{base}{option}\n"));
+        assert!(line.contains("error[unsupported-option]"), "{line}");
+    }
+    let line = only("kinesis_firehose", "delivery_stream s\ncompression snappy\n");
+    assert_eq!(
+        line,
+        "aws.conf:2:13: error[unsupported-option]: `compression`: `snappy` is not supported (help: type `gzip` or `zstd`)"
+    );
+}
+
+#[test]
+fn options_that_do_not_fit_together_are_found_out() {
+    let cases = [
+        ("cloudwatch_logs", "log_group_name g\n", "needs `log_stream_name` or `log_stream_prefix`"),
+        (
+            "cloudwatch_logs",
+            "log_group_name g\nlog_stream_name s\nlog_stream_prefix p\n",
+            "exclude each other",
+        ),
+        (
+            "cloudwatch_logs",
+            "log_group_name g\nlog_stream_name s\nauto_create_group on\nlog_retention_days 10\n",
+            "type `14`",
+        ),
+        (
+            "cloudwatch_logs",
+            "log_group_name g\nlog_stream_name s\nlog_retention_days 7\n",
+            "no effect without `auto_create_group`",
+        ),
+        ("cloudwatch_logs", "log_group_name a:b\nlog_stream_name s\n", "it is sent as `a.b`"),
+        ("cloudwatch_logs", "log_group_name $(tag)\nlog_stream_name s\n", "type `log_group_template $TAG`"),
+        (
+            "cloudwatch_logs",
+            "log_group_name g\nlog_stream_name s\nlog_stream_template x-$svc-$TAG\n",
+            "bad-template",
+        ),
+        ("cloudwatch_logs", "log_group_name g\nlog_stream_name s\nport 8443\n", "`port` needs `endpoint`"),
+        (
+            "cloudwatch_logs",
+            "log_group_name g\nlog_stream_name s\nendpoint ftp://x\n",
+            "neither `http://` nor `https://`",
+        ),
+        (
+            "cloudwatch_logs",
+            "log_group_name g\nlog_stream_name s\ntls.ca_file /nowhere.pem\n",
+            "`/nowhere.pem` holds no usable certificates",
+        ),
+        (
+            "cloudwatch_logs",
+            "log_group_name g\nlog_stream_name s\nexternal_id x\n",
+            "no effect without `role_arn`",
+        ),
+        ("kinesis_firehose", "delivery_stream s\nlog_key a\ntime_key b\n", "exclude each other"),
+        (
+            "kinesis_firehose",
+            "delivery_stream s\ntime_key b\ntime_key_format %Q\n",
+            "holds a conversion that is none",
+        ),
+        ("kinesis_firehose", "delivery_stream no such\n", "no delivery stream can be named `no such`"),
+        ("kinesis_firehose", "delivery_stream s\ntime_key_format %S\n", "no effect without `time_key`"),
+    ];
+    for (plugin, options, said) in cases {
+        let line = only(plugin, options);
+        assert!(line.contains(said), "{line}");
+    }
+}
