@@ -1,5 +1,6 @@
 //! One request, and what its answer means.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,8 +117,14 @@ impl Target {
         };
         match answer {
             Ok(answer) => self.judge(answer).await,
-            Err(error) => again(None, chain(&error)),
+            Err(error) => again(None, self.trouble(&error)),
         }
+    }
+
+    /// Why there was no answer, and from whom. What the client library adds in front says nothing.
+    fn trouble(&self, error: &(dyn Error + 'static)) -> String {
+        let server = self.url.authority().map_or("", |authority| authority.as_str());
+        format!("{server}: {}", chain(error.source().unwrap_or(error)))
     }
 
     async fn judge(&self, answer: Response<Incoming>) -> Outcome {
