@@ -135,18 +135,24 @@ impl Router {
     /// Waits for a line that contains `text` and returns it.
     pub fn wait_for_log(&self, text: &str) -> String {
         let start = Instant::now();
-        let mut lines = self.log.0.lock().unwrap();
         loop {
+            // Asked before the lines are read: what a process wrote before its end is then among them.
+            let ended = self.has_ended();
+            let lines = self.log.0.lock().unwrap();
             if let Some(line) = lines.iter().find(|line| line.contains(text)) {
                 return line.clone();
             }
-            if start.elapsed() > PATIENCE {
-                // Not with the lock held: the drop of this router reads the lines once more.
-                drop(lines);
-                panic!("no line with `{text}`");
-            }
-            lines = self.log.1.wait_timeout(lines, Duration::from_millis(200)).unwrap().0;
+            // Not with the lock held: the drop of this router reads the lines once more.
+            drop(self.log.1.wait_timeout(lines, Duration::from_millis(100)).unwrap());
+            assert!(!ended || self.log().contains(text), "it ended without a line with `{text}`");
+            assert!(start.elapsed() < PATIENCE, "no line with `{text}`");
         }
+    }
+
+    /// Whether the process is gone, or a zombie that waits to be asked for its status.
+    fn has_ended(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with('Z'))
     }
 
     /// Sends a signal.
