@@ -138,6 +138,10 @@ impl Reader {
         }
         loop {
             coop::consume_budget().await;
+            // Asked for, not waited for: a peer that never pauses would keep the stop from ever being heard below.
+            if self.stopping.is_none() && stop.is_cancelled() {
+                self.stop();
+            }
             let due = self.decoder.due();
             if let Some(due) = due
                 && flush.deadline() != due
@@ -374,4 +378,52 @@ async fn write_answers(acks: Arc<Acks>, mut write: WriteHalf) {
         }
     }
     write.hang_up();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ikada_plugin::{
+        BoxFuture, Dispatch, FlushClock, InputContext, InputMetrics, InstanceId, Kind, Router, Service,
+    };
+    use ikada_record::{Chunk, Tally};
+    use tokio::net::UnixStream;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::Settings;
+
+    struct Nobody;
+
+    impl Router for Nobody {
+        fn dispatch(&self, _: &InstanceId, _: Chunk, _: Dispatch) -> BoxFuture<'_, ()> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn ten_thousand_idle_connections_cost_some_megabytes() {
+        let id = InstanceId {
+            kind: Kind::Input,
+            plugin: "forward".to_owned(),
+            name: "forward.0".to_owned(),
+            alias: None,
+        };
+        let cx = InputContext {
+            id: Arc::new(id),
+            router: Arc::new(Nobody),
+            stop: CancellationToken::new(),
+            quit: CancellationToken::new(),
+            metrics: Arc::new(InputMetrics::default()),
+            flush: FlushClock::new(Instant::now(), Duration::from_secs(1)),
+            tally: Arc::new(Tally::default()),
+            service: Arc::new(Service::default()),
+        };
+        let shared = Arc::new(Shared::new(Settings::default(), cx));
+        let (stream, _peer) = UnixStream::pair().unwrap();
+        let task = serve(shared, Connection::Unix(stream), Peer::Unix("unix:///s".into()));
+        // Besides this task, an idle connection holds nothing of its own.
+        assert!(size_of_val(&task) < 4096, "{} bytes", size_of_val(&task));
+    }
 }

@@ -141,12 +141,17 @@ impl Decoder {
                     let tag = self.tags.apply(frame.tag, &mut self.tag_room);
                     let gatherer = if token.is_some() { &mut self.answered } else { &mut self.plain };
                     let builder = gatherer.builder(tag, read.now);
-                    match metadata {
-                        None | Some([0x80]) => builder.push_message(time, entry),
-                        Some(metadata) => builder.push_with_metadata(time, metadata, record),
-                    }
+                    read.fed.bytes += match metadata {
+                        None | Some([0x80]) => {
+                            builder.push_message(time, entry);
+                            1 + entry.len()
+                        }
+                        Some(metadata) => {
+                            builder.push_with_metadata(time, metadata, record);
+                            12 + metadata.len() + record.len()
+                        }
+                    } as u64;
                     read.fed.records += 1;
-                    read.fed.bytes += 1 + entry.len() as u64;
                     Ok(())
                 }
                 Body::Entries { run, broken } => {

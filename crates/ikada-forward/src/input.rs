@@ -103,22 +103,14 @@ impl Input for Forward {
 }
 
 async fn run(input: Forward, cx: InputContext) -> Result<(), InputError> {
-    let shared = Arc::new(Shared {
-        tags: Arc::new(input.settings.tags.clone()),
-        settings: input.settings,
-        open: AtomicUsize::new(0),
-        connections: TaskTracker::new(),
-        complaints: Complaints::new(),
-        own_troubles: Complaints::new(),
-        cx,
-    });
+    let shared = Arc::new(Shared::new(input.settings, cx));
     let accepting = TaskTracker::new();
     for listener in input.listeners {
         accepting.spawn(accept(listener, shared.clone()));
     }
     shared.cx.stop.cancelled().await;
     // The file goes first: from here on nobody new finds the way.
-    if let Some(Err(error)) = input.file.map(|file| file.remove()) {
+    if let Some(Err(error)) = input.file.map(|mut file| file.remove()) {
         warn!(instance = %shared.cx.id, "the socket file could not be removed: {error}");
     }
     accepting.close();
@@ -151,6 +143,18 @@ enum Trouble {
 }
 
 impl Shared {
+    pub(crate) fn new(settings: Settings, cx: InputContext) -> Self {
+        Self {
+            tags: Arc::new(settings.tags.clone()),
+            settings,
+            open: AtomicUsize::new(0),
+            connections: TaskTracker::new(),
+            complaints: Complaints::new(),
+            own_troubles: Complaints::new(),
+            cx,
+        }
+    }
+
     /// Says what is wrong with what a peer sent, unless that was said a moment ago.
     pub(crate) fn complain(&self, peer: &Peer, what: &str) {
         if let Some(more) = self.complaints.admit(peer.key(), Instant::now()) {

@@ -85,26 +85,44 @@ fn explain(error: io::Error, path: &Path) -> io::Error {
     }
 }
 
-/// A socket file that this process made.
+/// A socket file that this process made. It goes when this does.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
-    id: (u64, u64),
+    id: FileId,
+    removed: bool,
+}
+
+/// Device, inode, and when it was made: an inode is given to a new file as soon as the old one is gone.
+type FileId = (u64, u64, i64, i64);
+
+fn id(file: &fs::Metadata) -> FileId {
+    (file.dev(), file.ino(), file.mtime(), file.mtime_nsec())
 }
 
 impl SocketFile {
     fn new(path: &Path) -> io::Result<Self> {
-        let made = fs::symlink_metadata(path)?;
-        Ok(Self { path: path.to_owned(), id: (made.dev(), made.ino()) })
+        let id = id(&fs::symlink_metadata(path)?);
+        Ok(Self { path: path.to_owned(), id, removed: false })
     }
 
     /// Takes the file away, unless somebody has put another one in its place.
-    pub(crate) fn remove(&self) -> io::Result<()> {
+    pub(crate) fn remove(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.removed, true) {
+            return Ok(());
+        }
         match fs::symlink_metadata(&self.path) {
-            Ok(there) if (there.dev(), there.ino()) == self.id => fs::remove_file(&self.path),
+            Ok(there) if id(&there) == self.id => fs::remove_file(&self.path),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // A start that failed behind this one: whoever cares is told of that.
+        self.remove().ok();
     }
 }

@@ -104,3 +104,22 @@ async fn idle_connections_do_not_delay_a_stop() {
     running.finish().await;
     drop((clients, tcp));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_never_pauses_does_not_keep_the_input_from_stopping() {
+    let running = start(Settings::default(), true).await;
+    let frames = message("t", "flood", None).repeat(1000);
+    let unix = std::os::unix::net::UnixStream::connect(&running.path).unwrap();
+    let tcp = std::net::TcpStream::connect(running.address.unwrap()).unwrap();
+    let writers = [flood(unix, frames.clone()), flood(tcp, frames)];
+    running.router.until_seen(10_000).await;
+    running.finish().await;
+    for writer in writers {
+        tokio::task::spawn_blocking(|| writer.join().unwrap()).await.unwrap();
+    }
+}
+
+/// Writes until the peer hangs up.
+fn flood(mut stream: impl std::io::Write + Send + 'static, frames: Vec<u8>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || while stream.write_all(&frames).is_ok() {})
+}

@@ -88,3 +88,16 @@ async fn a_port_that_is_taken_is_an_error_with_its_address() {
     let error = input.open(&context(Arc::new(Watcher::default()))).await.unwrap_err();
     assert_eq!(error.to_string(), format!("could not listen on 127.0.0.1:{port}"));
 }
+
+#[tokio::test]
+async fn a_start_that_fails_leaves_no_socket_file_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let tcp = Some(("127.0.0.1".to_owned(), taken.local_addr().unwrap().port()));
+    let unix = Some(UnixPath { path: path.clone(), mode: None });
+    let mut input = Forward::new(Settings { tcp, unix, ..Settings::default() });
+    input.open(&context(Arc::new(Watcher::default()))).await.unwrap_err();
+    drop(input);
+    assert!(!path.exists());
+}

@@ -8,4 +8,5 @@ mod frames;
 mod harness;
 mod hostile;
 mod listen;
+mod log;
 mod login;
