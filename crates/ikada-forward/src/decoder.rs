@@ -10,15 +10,16 @@
 //!
 //! Entries of frames with a token are gathered apart: they leave at the end of the read, with the receipt that releases the answers.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use ikada_plugin::{Dispatch, FlushClock, Gatherer, OnFull};
-use ikada_record::{Chunk, Entry, EntryError, Receipt, Tag};
+use ikada_record::{Chunk, Entry, Receipt, Tag};
 use tokio::time::Instant;
 
 use crate::ack::{AckBatch, Acks};
-use crate::frame::{Body, Compression, FrameError, Framer};
+use crate::frame::{Body, Compression, Frame, FrameError, Framer};
 use crate::inflate::inflate;
 use crate::tags::TagRule;
 
@@ -135,79 +136,66 @@ impl Decoder {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
-            let token = frame.token;
-            let result = match frame.body {
-                Body::Message { time, entry, record, metadata } => {
-                    let tag = self.tags.apply(frame.tag, &mut self.tag_room);
-                    let gatherer = if token.is_some() { &mut self.answered } else { &mut self.plain };
-                    let builder = gatherer.builder(tag, read.now);
-                    read.fed.bytes += match metadata {
-                        None | Some([0x80]) => {
-                            builder.push_message(time, entry);
-                            1 + entry.len()
-                        }
-                        Some(metadata) => {
-                            builder.push_with_metadata(time, metadata, record);
-                            12 + metadata.len() + record.len()
-                        }
-                    } as u64;
-                    read.fed.records += 1;
-                    Ok(())
+            let taken = match Large::of(&frame) {
+                None => {
+                    at += frame.len;
+                    let result = self.take(&frame, read);
+                    self.settle(result, frame.token, read)
                 }
-                Body::Entries { run, broken } => {
-                    let tag = self.tags.apply(frame.tag, &mut self.tag_room);
-                    let gatherer = if token.is_some() { &mut self.answered } else { &mut self.plain };
-                    let entries = self.framer.entries();
-                    let mut start = 0;
-                    for entry in entries {
-                        let raw = &run[start..entry.end];
-                        gatherer
-                            .builder(tag, read.now)
-                            .push_with(entry.time, |data| data.extend_from_slice(raw));
-                        start = entry.end;
-                    }
-                    read.fed.records += entries.len() as u64;
-                    read.fed.bytes += run.len() as u64;
-                    match broken {
-                        None => Ok(()),
-                        Some(source) => Err(FrameError::Entry { index: entries.len(), source }),
-                    }
-                }
-                Body::Packed { payload, at: payload_at, compression: None } if payload.len() > SHARED => {
-                    let tag = Tag::new(self.tags.apply(frame.tag, &mut self.tag_room));
-                    let token = token.map(<[u8]>::to_vec);
-                    let (len, payload_len) = (frame.len, payload.len());
-                    buf.advance(at);
-                    at = 0;
-                    let run = buf.split_to(len).freeze().slice(payload_at..payload_at + payload_len);
-                    let result = self.share(tag, run, token.is_some(), read);
-                    // The frame is off the buffer already.
-                    match self.settle(result, token.as_deref(), read) {
-                        Ok(()) => continue,
-                        Err(error) => break Err(error),
-                    }
-                }
-                Body::Packed { payload, compression, .. } => {
-                    let tag = self.tags.apply(frame.tag, &mut self.tag_room);
-                    match compression {
-                        Some(compression) => {
-                            let tag = Tag::new(tag);
-                            self.unpack(tag, payload, compression, token.is_some(), read)
-                        }
-                        None => {
-                            let gatherer = if token.is_some() { &mut self.answered } else { &mut self.plain };
-                            copy_run(gatherer, tag, payload, read)
-                        }
-                    }
+                Some(large) => {
+                    buf.advance(std::mem::take(&mut at));
+                    let frame = buf.split_to(large.len).freeze();
+                    let tag = Tag::new(self.tags.apply(&large.tag, &mut self.tag_room));
+                    let result = self.share(tag, frame.slice(large.payload), large.token.is_some(), read);
+                    self.settle(result, large.token.as_deref(), read)
                 }
             };
-            at += frame.len;
-            if let Err(error) = self.settle(result, token, read) {
-                break Err(error);
+            if taken.is_err() {
+                break taken;
             }
         };
         buf.advance(at);
         result
+    }
+
+    /// Copies the entries of a frame to where entries of their tag gather.
+    #[inline]
+    fn take(&mut self, frame: &Frame<'_>, read: &mut Read) -> Result<(), FrameError> {
+        let tag = self.tags.apply(frame.tag, &mut self.tag_room);
+        let gatherer = if frame.token.is_some() { &mut self.answered } else { &mut self.plain };
+        match frame.body {
+            Body::Message { time, entry, record, metadata } => {
+                let builder = gatherer.builder(tag, read.now);
+                let size = match metadata {
+                    None | Some([0x80]) => {
+                        builder.push_message(time, entry);
+                        1 + entry.len()
+                    }
+                    Some(metadata) => {
+                        builder.push_with_metadata(time, metadata, record);
+                        12 + metadata.len() + record.len()
+                    }
+                };
+                read.count(1, size);
+                Ok(())
+            }
+            Body::Entries { run, broken } => {
+                let entries = self.framer.entries();
+                let mut start = 0;
+                for entry in entries {
+                    let raw = &run[start..entry.end];
+                    gatherer.builder(tag, read.now).push_with(entry.time, |data| data.extend_from_slice(raw));
+                    start = entry.end;
+                }
+                read.count(entries.len(), run.len());
+                broken.map_or(Ok(()), |source| Err(FrameError::Entry { index: entries.len(), source }))
+            }
+            Body::Packed { payload, compression: None, .. } => copy_run(gatherer, tag, payload, read),
+            Body::Packed { payload, compression: Some(compression), .. } => {
+                let tag = Tag::new(tag);
+                self.unpack(tag, payload, compression, frame.token.is_some(), read)
+            }
+        }
     }
 
     /// Notes the token of a good frame, or what is wrong with a bad one. An error ends the connection.
@@ -256,8 +244,7 @@ impl Decoder {
             }
         };
         let Some(chunk) = chunk else { return result };
-        read.fed.records += chunk.len() as u64;
-        read.fed.bytes += chunk.size() as u64;
+        read.count(chunk.len(), chunk.size());
         // What came before it under the same tag goes first.
         self.flush();
         self.ready.push(match awaited {
@@ -301,16 +288,34 @@ fn copy_run(gatherer: &mut Gatherer, tag: &[u8], run: &[u8], read: &mut Read) ->
                 at += len;
                 kept += 1;
             }
-            Err(source) => break Err(damage(kept, source)),
+            Err(source) => break Err(FrameError::Pack { kept, source }),
         }
     };
-    read.fed.records += kept as u64;
-    read.fed.bytes += at as u64;
+    read.count(kept, at);
     result
 }
 
-fn damage(kept: usize, source: EntryError) -> FrameError {
-    FrameError::Pack { kept, source }
+/// A plain pack so large that it is shared: what is needed of its frame once that is off the buffer.
+struct Large {
+    len: usize,
+    payload: Range<usize>,
+    tag: Vec<u8>,
+    token: Option<Vec<u8>>,
+}
+
+impl Large {
+    #[inline]
+    fn of(frame: &Frame<'_>) -> Option<Self> {
+        match frame.body {
+            Body::Packed { payload, at, compression: None } if payload.len() > SHARED => Some(Self {
+                len: frame.len,
+                payload: at..at + payload.len(),
+                tag: frame.tag.to_vec(),
+                token: frame.token.map(<[u8]>::to_vec),
+            }),
+            _ => None,
+        }
+    }
 }
 
 impl Ready {
@@ -333,6 +338,12 @@ struct Read {
 }
 
 impl Read {
+    #[inline]
+    fn count(&mut self, records: usize, bytes: usize) {
+        self.fed.records += records as u64;
+        self.fed.bytes += bytes as u64;
+    }
+
     fn batch(&mut self, acks: &Arc<Acks>) -> &AckBatch {
         self.batch.get_or_insert_with(|| acks.batch())
     }

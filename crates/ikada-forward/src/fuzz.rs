@@ -92,8 +92,33 @@ mod tests {
         proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
     }
 
+    /// Frames of the reference, with some bytes changed, back to back.
+    fn damaged_frames() -> impl Strategy<Value = Vec<u8>> {
+        let frames: Vec<Vec<u8>> = include_str!("../tests/cases/forward-frames.jsonl")
+            .lines()
+            .map(|line| {
+                let case: serde_json::Value = serde_json::from_str(line).unwrap();
+                let hex = case["frame_hex"].as_str().unwrap().to_owned();
+                (0..hex.len() / 2).map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap()).collect()
+            })
+            .collect();
+        let bytes =
+            proptest::collection::vec(proptest::sample::select(frames), 1..5).prop_map(|f| f.concat());
+        let changes = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
+        (bytes, changes).prop_map(|(mut bytes, changes)| {
+            changes.iter().for_each(|(at, byte)| *at.get_mut(&mut bytes) = *byte);
+            bytes
+        })
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn damaged_frames_do_no_harm(data in damaged_frames()) {
+            fuzz_frames(&data);
+        }
+
         #[test]
         fn however_frames_are_cut_the_same_entries_come_out(data in telling_bytes()) {
             fuzz_frames(&data);
