@@ -51,6 +51,8 @@ pub(crate) struct Measured {
     pub(crate) fed_bytes: u64,
     /// From the first byte until everything was delivered; for `null`, until everything was read.
     pub(crate) wall_seconds: f64,
+    /// From the first byte until the router had read the last one.
+    pub(crate) read_seconds: f64,
     /// Of the router, until it had delivered everything.
     pub(crate) cpu_seconds: f64,
     /// Of the local AWS.
@@ -112,13 +114,14 @@ pub(crate) fn run(
         records: written.records,
         fed_bytes: written.bytes,
         reconnects: written.reconnects,
+        read_seconds: taken.as_secs_f64(),
         ..base
     };
     let delivered = match &stage.sink {
         None => stage.wait_until_processed(scenario, &written, taken)?,
         Some(sink) => {
             // Only at its end does Fluent Bit complete objects that are not full.
-            if matches!(scenario.output, Output::S3 { .. }) {
+            if matches!(scenario.output, Output::S3(_)) {
                 memory = memory.max(process::peak_memory(stage.router.pid()));
                 stage.router.terminate()?;
             }
@@ -178,9 +181,10 @@ impl Stage {
     fn set(scenario: &Scenario, program: &Program, localaws: &Path, keep: bool) -> Result<Stage> {
         let mut folder = tempfile::Builder::new().prefix("ikada-bench-").tempdir()?;
         folder.disable_cleanup(keep);
+        let ca_file = folder.path().join("ca.pem");
         let sink = match scenario.output {
             Output::Null => None,
-            _ => Some(Sink::start(localaws)?),
+            _ => Some(Sink::start(localaws, &ca_file)?),
         };
         let socket = folder.path().join(SOCKET);
         let http_port = free_port()?;
@@ -188,6 +192,7 @@ impl Stage {
             socket: &socket,
             store: &folder.path().join("store"),
             http_port,
+            ca_file: &ca_file,
             aws_port: sink.as_ref().map_or(0, Sink::https_port),
         };
         let router = Router::start(program, folder.path(), &scenario.configuration(&places), &socket)?;

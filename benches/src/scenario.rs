@@ -49,11 +49,19 @@ pub(crate) enum Output {
     CloudWatch,
     /// Firehose.
     Firehose,
-    /// S3, in parts; or with gzip, whole.
-    S3 {
-        /// Whether objects are compressed.
-        gzip: bool,
-    },
+    /// S3.
+    S3(Objects),
+}
+
+/// How objects are uploaded to S3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Objects {
+    /// Objects of 10 MB, whole.
+    Whole,
+    /// The same, compressed with gzip.
+    Gzip,
+    /// Objects of 50 MB, in parts.
+    Parts,
 }
 
 /// A scenario at full speed, tuned.
@@ -67,24 +75,32 @@ const fn full(
     Scenario { name, about, work: Work::Full(shape, megabytes), setup: Setup::Tuned, output }
 }
 
-const PLAIN: Output = Output::S3 { gzip: false };
-const GZIP: Output = Output::S3 { gzip: true };
+const WHOLE: Output = Output::S3(Objects::Whole);
+const GZIP: Output = Output::S3(Objects::Gzip);
+const PARTS: Output = Output::S3(Objects::Parts);
 
 /// All of them. Megabytes are chosen so that a run takes seconds.
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    full("fwd-null", "messages, 64 kB per write, thrown away", Shape::Gathered, 1_000, Output::Null),
-    full("fwd-null-docker", "messages, one per write, thrown away", Shape::Single, 500, Output::Null),
-    full("fwdpacked-null", "packs of 1,000 records, thrown away", Shape::Packed, 1_000, Output::Null),
+    full("fwd-null", "messages, 64 kB per write, thrown away", Shape::Gathered, 2_000, Output::Null),
+    full("fwd-null-docker", "messages, one per write, thrown away", Shape::Single, 1_000, Output::Null),
+    full("fwdpacked-null", "packs of 1,000 records, thrown away", Shape::Packed, 2_000, Output::Null),
     full(
         "fwd-cwl",
         "messages, 64 kB per write, to CloudWatch Logs",
         Shape::Gathered,
-        500,
+        1_000,
         Output::CloudWatch,
     ),
-    full("fwd-firehose", "messages, 64 kB per write, to Firehose", Shape::Gathered, 500, Output::Firehose),
-    full("fwd-s3", "messages, 64 kB per write, to S3 in parts", Shape::Gathered, 500, PLAIN),
-    full("fwd-s3-gzip", "messages, 64 kB per write, to S3 with gzip", Shape::Gathered, 300, GZIP),
+    full("fwd-firehose", "messages, 64 kB per write, to Firehose", Shape::Gathered, 1_000, Output::Firehose),
+    full("fwd-s3", "messages, 64 kB per write, to S3 in objects of 10 MB", Shape::Gathered, 1_000, WHOLE),
+    full("fwd-s3-gzip", "the same, compressed with gzip", Shape::Gathered, 500, GZIP),
+    full(
+        "fwd-s3-parts",
+        "the same in objects of 50 MB, in parts, not compressed",
+        Shape::Gathered,
+        1_000,
+        PARTS,
+    ),
     Scenario {
         name: "rate-5MBps",
         about: "messages, one per write, 5 MB/s, to CloudWatch Logs",
@@ -119,6 +135,8 @@ pub(crate) struct Places<'a> {
     pub(crate) http_port: u16,
     /// HTTPS port of the local AWS; 0 where there is none.
     pub(crate) aws_port: u16,
+    /// The certificate of the local AWS.
+    pub(crate) ca_file: &'a Path,
 }
 
 impl Scenario {
@@ -170,7 +188,7 @@ fn metadata() -> Vec<(&'static str, String)> {
 impl Output {
     /// Fluent Bit's S3 output keeps lists that several workers would share.
     fn workers(self) -> u32 {
-        if matches!(self, Output::S3 { .. }) { 1 } else { 2 }
+        if matches!(self, Output::S3(_)) { 1 } else { 2 }
     }
 
     fn properties(self, places: &Places<'_>) -> Vec<(&'static str, String)> {
@@ -191,27 +209,34 @@ impl Output {
                 ("endpoint", "127.0.0.1".into()),
                 ("port", port.to_string()),
             ],
-            Output::S3 { gzip } => {
-                let mut properties = vec![
-                    ("Name", "s3".to_owned()),
-                    ("bucket", "shop".into()),
-                    ("total_file_size", "50M".into()),
-                    ("s3_key_format", "/logs/$TAG/%Y/%m/%d/%H-%M-%S-$UUID".into()),
-                    ("store_dir", places.store.display().to_string()),
-                    ("endpoint", format!("https://127.0.0.1:{port}")),
-                ];
-                if gzip {
-                    properties.extend([("compression", "gzip".into()), ("use_put_object", "On".into())]);
-                }
-                properties
-            }
+            Output::S3(objects) => objects.properties(places),
         };
         // The endpoints are spoken to over TLS without being told; `tls On` is refused by some of Fluent Bit's outputs.
         properties.extend([
             ("Match", "*".into()),
             ("region", "eu-central-1".into()),
-            ("tls.verify", "Off".into()),
+            ("tls.ca_file", places.ca_file.display().to_string()),
         ]);
+        properties
+    }
+}
+
+impl Objects {
+    fn properties(self, places: &Places<'_>) -> Vec<(&'static str, String)> {
+        let mut properties = vec![
+            ("Name", "s3".to_owned()),
+            ("bucket", "shop".into()),
+            ("s3_key_format", "/logs/$TAG/%Y/%m/%d/%H-%M-%S-$UUID".into()),
+            ("store_dir", places.store.display().to_string()),
+            ("endpoint", format!("https://127.0.0.1:{}", places.aws_port)),
+        ];
+        properties.extend(match self {
+            Objects::Parts => vec![("total_file_size", "50M".into())],
+            _ => vec![("total_file_size", "10M".into()), ("use_put_object", "On".into())],
+        });
+        if self == Objects::Gzip {
+            properties.push(("compression", "gzip".into()));
+        }
         properties
     }
 }
@@ -242,6 +267,7 @@ mod tests {
             store: Path::new("/run/store"),
             http_port: 2020,
             aws_port: 8443,
+            ca_file: Path::new("/run/ca.pem"),
         };
         let text = |name: &str| {
             let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).unwrap();

@@ -32,10 +32,11 @@ pub(crate) struct Arrived {
 }
 
 impl Sink {
-    /// Starts it; it answers when this returns.
-    pub(crate) fn start(program: &Path) -> Result<Sink> {
+    /// Starts it; it answers when this returns. Its certificate is written to `ca_file`.
+    pub(crate) fn start(program: &Path, ca_file: &Path) -> Result<Sink> {
         let mut child = Command::new(program)
-            .args(["--keep", "none"])
+            .args(["--keep", "none", "--ca-file"])
+            .arg(ca_file)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
