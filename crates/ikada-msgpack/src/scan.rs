@@ -99,13 +99,39 @@ fn be32(buf: &[u8]) -> Result<usize, ScanError> {
     Ok(u32::from_be_bytes(bytes) as usize)
 }
 
-/// Returns how many bytes the value at the start of `buf` takes, walking all of it.
+/// Returns how many bytes the value at the start of `buf` takes, walking all of it. Allocates nothing.
 ///
 /// # Errors
 /// [`ScanError::Truncated`] when the value ends after `buf`; the others when it can never become a value.
+#[inline]
 pub fn skip(buf: &[u8]) -> Result<usize, ScanError> {
-    let mut scanner = Scanner::new();
-    scanner.advance(buf)?.ok_or(ScanError::Truncated)
+    let len = walk(buf, 0)?;
+    if len > buf.len() { Err(ScanError::Truncated) } else { Ok(len) }
+}
+
+/// The length of a value on level `depth`, which may turn out to lie behind the end of `buf`.
+#[inline]
+fn walk(buf: &[u8], depth: usize) -> Result<usize, ScanError> {
+    let Header { len, children } = header(buf)?;
+    if children == 0 {
+        return Ok(len);
+    }
+    if depth >= MAX_DEPTH {
+        return Err(ScanError::TooDeep);
+    }
+    let mut at = len;
+    for _ in 0..children {
+        let rest = buf.get(at..).ok_or(ScanError::Truncated)?;
+        let child = header(rest)?;
+        at += if child.children == 0 { child.len } else { nested(rest, depth + 1)? };
+    }
+    Ok(at)
+}
+
+/// The recursion's step, kept out of the loop that most records never leave.
+#[inline(never)]
+fn nested(buf: &[u8], depth: usize) -> Result<usize, ScanError> {
+    walk(buf, depth)
 }
 
 /// A walk over one value that can be interrupted where the bytes end and resumed when more have come.

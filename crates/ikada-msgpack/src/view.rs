@@ -2,7 +2,7 @@
 
 use rmp::Marker;
 
-use crate::scan::{MAX_DEPTH, ScanError, header, skip};
+use crate::scan::{ScanError, header, skip};
 
 /// A value, split one level deep. Strings, binaries and children borrow the bytes they came from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -182,7 +182,7 @@ impl<'a> Iterator for ArrayIter<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         self.left = self.left.checked_sub(1)?;
-        let len = skip_fast(self.rest)?;
+        let len = skip(self.rest).ok()?;
         let (own, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
         Some(own)
@@ -267,8 +267,8 @@ impl<'a> Iterator for MapIter<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let (key, rest) = self.rest.split_at_checked(skip_fast(self.rest)?)?;
-        let (value, rest) = rest.split_at_checked(skip_fast(rest)?)?;
+        let (key, rest) = self.rest.split_at_checked(skip(self.rest).ok()?)?;
+        let (value, rest) = rest.split_at_checked(skip(rest).ok()?)?;
         self.rest = rest;
         Some((key, value))
     }
@@ -283,33 +283,6 @@ pub fn str_bytes(raw: &[u8]) -> Option<&[u8]> {
         0xda => raw.get(3..),
         0xdb => raw.get(5..),
         _ => None,
-    }
-}
-
-/// `skip` without the resumable state: the bytes were walked before, so only scalars need to be quick.
-#[inline]
-fn skip_fast(buf: &[u8]) -> Option<usize> {
-    let head = header(buf).ok()?;
-    if head.children == 0 {
-        return Some(head.len);
-    }
-    let mut owed = [0u64; MAX_DEPTH + 1];
-    let (mut depth, mut at) = (0, head.len);
-    owed[0] = head.children;
-    loop {
-        while owed[depth] == 0 {
-            if depth == 0 {
-                return Some(at);
-            }
-            depth -= 1;
-        }
-        owed[depth] -= 1;
-        let head = header(buf.get(at..)?).ok()?;
-        at += head.len;
-        if head.children > 0 {
-            depth += 1;
-            *owed.get_mut(depth)? = head.children;
-        }
     }
 }
 
