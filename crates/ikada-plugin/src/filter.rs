@@ -10,7 +10,7 @@ pub enum Verdict {
     /// It ends here.
     Drop,
     /// The filter would leave it without a single key. It ends here if another record of the chunk survives this filter;
-    /// if none does, the whole chunk passes this filter unchanged (Fluent Bit's `record_modifier`: cases
+    /// if none does, the whole chunk passes this filter unchanged, so the fields must be left as they came (Fluent Bit's `record_modifier`: cases
     /// `rm-remove-all-one`, `multi-rm-some-empty`).
     Empty,
 }
@@ -33,7 +33,7 @@ pub struct EntryContext<'a> {
 /// A chain of filters is fused: the record is split once into [`Fields`], every filter of the chain edits those, and
 /// only a changed record is written again. One filter serves all inputs at once, so its state is shared.
 pub trait Filter: Send + Sync {
-    /// Looks at one record and edits it.
+    /// Looks at one record and edits it. No record is shown twice.
     fn filter<'a>(&'a self, cx: &EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict;
 
     /// Called when all records of a chunk have passed.
