@@ -86,8 +86,9 @@ impl Engine {
             .collect();
         let entrances: HashMap<_, _> = inputs
             .iter()
-            .map(|slot| {
-                let entrance = Entrance { mem_buf_limit: slot.mem_buf_limit, ..Entrance::default() };
+            .enumerate()
+            .map(|(number, slot)| {
+                let entrance = Entrance { number, mem_buf_limit: slot.mem_buf_limit, ..Entrance::default() };
                 (slot.id.name.clone(), entrance)
             })
             .collect();

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::chain::{self, Filtered, Link};
-use crate::queue::Queue;
+use crate::queue::{Queue, Source};
 
 /// Tags that no output takes are named in the log up to this number; then they are only counted.
 const TAGS_NAMED: usize = 100;
@@ -44,6 +44,7 @@ pub(crate) struct Exit {
 /// What the router knows of one input.
 #[derive(Debug, Default)]
 pub(crate) struct Entrance {
+    pub(crate) number: usize,
     pub(crate) mem_buf_limit: Option<usize>,
     pub(crate) dispatched: AtomicU64,
     pub(crate) filtered: AtomicU64,
@@ -132,10 +133,12 @@ impl Routes {
         if let Some(entrance) = entrance {
             entrance.dispatched.fetch_add(came, Relaxed);
         }
+        let number = entrance.map_or(0, |entrance| entrance.number);
         let limit = entrance.and_then(|entrance| entrance.mem_buf_limit);
+        let from = Source { number, limit, on_full: how.on_full };
         for (exit, share) in shares {
             let routed = Routed { chunk: chunk.clone(), share, due: how.due };
-            let evicted = exit.queue.push(routed, how.on_full, limit).await;
+            let evicted = exit.queue.push(routed, from).await;
             exit.overflow.add(&exit.id, evicted);
         }
     }
