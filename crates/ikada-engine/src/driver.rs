@@ -1,13 +1,14 @@
 //! The one task of an output: chunks in, batches out, a bounded number of them under way.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ikada_plugin::{Batch, Output};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 use crate::deliver::{Destination, deliver};
 
@@ -24,10 +25,18 @@ const DRAIN_LINGER: Duration = Duration::from_millis(250);
 pub(crate) struct Driver {
     output: Box<dyn Output>,
     to: Arc<Destination>,
-    under_way: JoinSet<Option<u64>>,
+    under_way: JoinSet<()>,
+    /// What each task under way delivers.
+    loads: HashMap<Id, Load>,
     busy_lanes: HashSet<u64>,
     waiting: VecDeque<Batch>,
     in_flight: usize,
+}
+
+/// What a delivery task was given.
+struct Load {
+    lane: Option<u64>,
+    entries: u32,
 }
 
 /// The tokens that end a driver.
@@ -46,6 +55,7 @@ impl Driver {
             output,
             to,
             under_way: JoinSet::new(),
+            loads: HashMap::new(),
             busy_lanes: HashSet::new(),
             waiting: VecDeque::new(),
             in_flight,
@@ -75,7 +85,7 @@ impl Driver {
                     self.under_way.shutdown().await;
                     return;
                 }
-                Some(ended) = self.under_way.join_next() => self.ended(ended),
+                Some(ended) = self.under_way.join_next_with_id() => self.ended(ended),
                 () = stop.drain.cancelled(), if !draining => {
                     draining = true;
                     close_at = Some(Instant::now() + DRAIN_LINGER);
@@ -126,29 +136,28 @@ impl Driver {
             let free = |batch: &Batch| batch.lane.is_none_or(|lane| !self.busy_lanes.contains(&lane));
             let Some(at) = self.waiting.iter().position(free) else { return };
             let Some(batch) = self.waiting.remove(at) else { return };
-            let lane = batch.lane;
-            self.busy_lanes.extend(lane);
-            let to = self.to.clone();
-            self.under_way.spawn(async move {
-                deliver(batch, to).await;
-                lane
-            });
+            let load = Load { lane: batch.lane, entries: batch.entries };
+            self.busy_lanes.extend(load.lane);
+            let task = self.under_way.spawn(deliver(batch, self.to.clone()));
+            self.loads.insert(task.id(), load);
         }
     }
 
-    fn ended(&mut self, ended: Result<Option<u64>, tokio::task::JoinError>) {
-        match ended {
-            Ok(Some(lane)) => {
-                self.busy_lanes.remove(&lane);
-            }
-            Ok(None) => {}
-            Err(error) => {
-                // The batch is gone and booked as abandoned. Its lane must not stay shut.
-                tracing::error!(instance = %self.to.id, "a delivery task ended in a bug: {error}");
-                if self.under_way.is_empty() {
-                    self.busy_lanes.clear();
-                }
-            }
+    /// Opens the lane of a delivery that ended, well or in a bug.
+    fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        let Some(load) = self.loads.remove(&id) else { return };
+        if let Some(lane) = load.lane {
+            self.busy_lanes.remove(&lane);
+        }
+        if let Err(error) = ended {
+            // The shares went with the task and are booked as abandoned.
+            self.to.metrics.errors.add(1);
+            let entries = load.entries;
+            error!(instance = %self.to.id, "a delivery ended in a bug, up to {entries} records are left unsent: {error}");
         }
     }
 

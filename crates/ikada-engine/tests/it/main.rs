@@ -1,0 +1,6 @@
+//! The engine as a whole, with inputs and outputs that play a script.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod books;
+mod fake;
+mod life;
