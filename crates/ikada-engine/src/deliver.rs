@@ -7,7 +7,7 @@ use std::time::Duration;
 use ikada_plugin::{Batch, EntrySet, InstanceId, Outcome, OutputMetrics, Part, RetryLimit, SendError};
 use ikada_record::DropReason;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use crate::queue::Queue;
@@ -147,6 +147,20 @@ impl Destination {
         jittered(self.base)
     }
 
+    /// Waits for this long; a drain shortens it.
+    async fn pause(&self, delay: Duration) {
+        let wake = self.wake.notified();
+        tokio::pin!(wake);
+        wake.as_mut().enable();
+        if !self.is_draining() {
+            tokio::select! {
+                () = sleep(delay) => return,
+                () = wake => {}
+            }
+        }
+        sleep(delay.min(DRAIN_BACKOFF)).await;
+    }
+
     /// Tells, once in a while, that batches wait.
     fn tell_late(&self, batch: &Batch, made: Instant, retries: u32, delay: Duration, cause: &SendError) {
         let now = Instant::now();
@@ -226,7 +240,7 @@ pub(crate) async fn deliver(mut batch: Batch, to: Arc<Destination>) {
         let delay = if progress { to.progressed() } else { to.failed(started, after) };
         to.tell_late(&batch, made, retries, delay, &cause);
         if progress {
-            tokio::time::sleep(delay).await;
+            to.pause(delay).await;
         }
     }
 }
@@ -284,6 +298,12 @@ fn part(
         part.entries -= taken + refused;
         start = end;
     }
+    // Bytes are known for the whole batch only: each entry stands for its share of them.
+    let bytes_of =
+        |entries: u64| (batch.bytes as u64 * entries).checked_div(u64::from(batch.entries)).unwrap_or(0);
+    let (sent, gone) = (bytes_of(delivered), bytes_of(delivered + dropped));
+    to.metrics.proc_bytes.add(sent);
+    batch.bytes -= gone as usize;
     batch.parts.retain(|part| part.entries > 0);
     batch.entries = batch.parts.iter().map(|part| part.entries).sum();
     to.metrics.proc_records.add(delivered);
@@ -364,6 +384,27 @@ mod tests {
         assert_eq!((ledger.delivered(), ledger.dropped(DropReason::OutOfTime)), (5, 1));
         assert_eq!((ledger.abandoned(), ledger.held()), (0, 0));
         assert_eq!(to.metrics.proc_records.get(), 5);
+        // 2 of 6 entries of 100 bytes, then 1 of the 3 that are left of half of them, then the rest.
+        assert_eq!(to.metrics.proc_bytes.get(), 33 + 16 + 34);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_shortens_the_wait_after_a_partial_answer() {
+        let ledger = Arc::new(Ledger::default());
+        let mut to = destination(RetryLimit::Unlimited);
+        Arc::get_mut(&mut to).unwrap().base = Duration::from_secs(600);
+        let partial = Outcome::Partial {
+            retry: set(&[0]),
+            rejected: set(&[]),
+            reason: DropReason::Rejected,
+            cause: SendError::new(""),
+        };
+        let task = tokio::spawn(deliver(batch(&ledger, &[2], vec![partial, Outcome::Delivered]), to.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        to.drain();
+        let start = Instant::now();
+        task.await.unwrap();
+        assert!(start.elapsed() <= DRAIN_BACKOFF);
     }
 
     #[tokio::test(start_paused = true)]

@@ -76,6 +76,9 @@ impl Clock for SystemClock {
     }
 }
 
+/// Nanoseconds in a second.
+const NANOS: u128 = 1_000_000_000;
+
 /// The rhythm of flushes: ticks every `Flush` seconds, the same for all inputs, so that outputs see what belongs
 /// together at once.
 #[derive(Debug, Clone, Copy)]
@@ -100,9 +103,11 @@ impl FlushClock {
     /// The first tick after `now`.
     #[must_use]
     pub fn next(&self, now: Instant) -> Instant {
-        let passed = now.saturating_duration_since(self.start);
-        let ticks = (passed.as_nanos() / self.every.as_nanos()) as u32;
-        self.start + self.every * ticks.saturating_add(1)
+        let passed = now.saturating_duration_since(self.start).as_nanos();
+        let every = self.every.as_nanos();
+        // Within one interval, which a `Duration` holds however long the process has run.
+        let left = every - passed % every;
+        now.max(self.start) + Duration::new((left / NANOS) as u64, (left % NANOS) as u32)
     }
 }
 
@@ -142,5 +147,13 @@ mod tests {
         assert_eq!(at(0), Duration::from_secs(1));
         assert_eq!(at(999), Duration::from_secs(1));
         assert_eq!(at(1000), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn the_next_tick_lies_ahead_however_long_the_process_has_run() {
+        let start = Instant::now();
+        let clock = FlushClock::new(start, Duration::from_millis(1));
+        let later = start + Duration::from_secs(60 * 86_400);
+        assert_eq!(clock.next(later), later + Duration::from_millis(1));
     }
 }
