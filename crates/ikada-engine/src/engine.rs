@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use ikada_plugin::{
@@ -10,7 +10,7 @@ use ikada_plugin::{
 };
 use ikada_record::{DropReason, Ledger, Tally};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -20,6 +20,9 @@ use crate::pipeline::Pipeline;
 use crate::queue::Queue;
 use crate::report::{InputReport, OutputReport, Report};
 use crate::router::{Entrance, Exit, Overflow, Routes, Stage};
+
+/// How long the report waits for receipts of inputs that were cut off: their tasks are still letting go.
+const LAST_RECEIPTS: Duration = Duration::from_secs(1);
 
 /// Why a pipeline did not start.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +52,7 @@ pub struct Engine {
     routes: Arc<Routes>,
     destinations: Vec<Arc<Destination>>,
     tally: Arc<Tally>,
+    bugs: Arc<AtomicU64>,
     stop_inputs: CancellationToken,
     quit: CancellationToken,
     stop_outputs: Stop,
@@ -76,7 +80,9 @@ impl Engine {
                 backoff,
             ));
             engine.destinations.push(to.clone());
-            engine.outputs.spawn(Driver::new(slot.output, to).run(engine.stop_outputs.clone()));
+            let alarm = engine.alarm(&slot.id);
+            let work = Driver::new(slot.output, to).run(engine.stop_outputs.clone());
+            engine.outputs.spawn(alarm.over(work));
             let overflow = Overflow::default();
             exits.push(Exit { id: slot.id, matcher: slot.matcher, queue, ledger: slot.ledger, overflow });
         }
@@ -116,13 +122,18 @@ impl Engine {
         }
         for (input, cx) in opened {
             let id = cx.id.clone();
-            engine.inputs.spawn(async move {
+            let alarm = engine.alarm(&id);
+            engine.inputs.spawn(alarm.over(async move {
                 if let Err(failed) = input.run(cx).await {
                     error!(instance = %id, "the input ended: {}", Chain(&failed));
                 }
-            });
+            }));
         }
         Ok(engine)
+    }
+
+    fn alarm(&self, id: &Arc<InstanceId>) -> Alarm {
+        Alarm { id: id.clone(), quit: self.quit.clone(), bugs: self.bugs.clone() }
     }
 
     fn assemble(pipeline: &Pipeline) -> Self {
@@ -140,6 +151,7 @@ impl Engine {
             routes: Arc::new(Routes::new(Vec::new(), Vec::new(), HashMap::new(), 1)),
             destinations: Vec::new(),
             tally: Arc::default(),
+            bugs: Arc::default(),
             stop_inputs: CancellationToken::new(),
             quit: CancellationToken::new(),
             stop_outputs: Stop::default(),
@@ -154,7 +166,7 @@ impl Engine {
         self.view.clone()
     }
 
-    /// Fires when an input asks the process to stop.
+    /// Fires when an input asks the process to stop, or when an input or an output ended in a bug.
     #[must_use]
     pub fn quit(&self) -> CancellationToken {
         self.quit.clone()
@@ -198,6 +210,10 @@ impl Engine {
         for exit in &self.routes.exits {
             while exit.queue.try_pop().is_some() {}
         }
+        let latest = Instant::now() + LAST_RECEIPTS;
+        while self.tally.ended() < self.tally.made() && Instant::now() < latest {
+            sleep(LAST_RECEIPTS / 100).await;
+        }
         let inputs = self.view.inputs.iter().map(|(id, metrics)| {
             let entrance = self.routes.entrances.get(&id.name);
             let count = |of: fn(&Entrance) -> u64| entrance.map_or(0, of);
@@ -223,7 +239,32 @@ impl Engine {
         Report {
             inputs: inputs.collect(),
             outputs: outputs.collect(),
+            bugs: self.bugs.load(Relaxed),
             receipts_lost: self.tally.made().saturating_sub(self.tally.ended()),
+        }
+    }
+}
+
+/// Watches over the task of an input or an output. One that ends in a bug stops the process: a router without it would
+/// hold back, or drop, all that comes its way.
+struct Alarm {
+    id: Arc<InstanceId>,
+    quit: CancellationToken,
+    bugs: Arc<AtomicU64>,
+}
+
+impl Alarm {
+    async fn over(self, work: impl Future<Output = ()>) {
+        work.await;
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            error!(instance = %self.id, "ended in a bug of Ikada: stopping");
+            self.bugs.fetch_add(1, Relaxed);
+            self.quit.cancel();
         }
     }
 }

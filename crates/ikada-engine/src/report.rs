@@ -44,6 +44,8 @@ pub struct Report {
     pub outputs: Vec<OutputReport>,
     /// Receipts made and never ended: always 0, or there is a bug.
     pub receipts_lost: u64,
+    /// Inputs and outputs that ended in a bug.
+    pub bugs: u64,
 }
 
 impl Report {
@@ -55,9 +57,9 @@ impl Report {
         inputs + outputs
     }
 
-    /// Whether nothing was left unsent.
+    /// Whether nothing was left unsent, and nothing ended in a bug.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.unsent() == 0 && self.receipts_lost == 0
+        self.unsent() == 0 && self.receipts_lost == 0 && self.bugs == 0
     }
 }

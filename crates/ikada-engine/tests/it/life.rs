@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use ikada_engine::{Engine, Pipeline};
-use ikada_plugin::RetryLimit;
+use ikada_plugin::{Batch, Output, RetryLimit, Routed};
+use ikada_record::Settlement;
 use tokio::time::{Instant, sleep};
 
 use crate::fake::{Answer, Heard, Lanes, Script, Seen, Step, Then, input, output};
@@ -33,4 +34,56 @@ async fn a_delivery_that_ends_in_a_bug_leaves_its_lane_open() {
     let report = engine.drain(Duration::from_secs(3600)).await;
     assert!(start.elapsed() < Duration::from_secs(60));
     assert_eq!((report.outputs[0].sent, report.outputs[0].unsent), (11, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_input_that_ends_in_a_bug_stops_the_router_and_what_it_read_is_delivered() {
+    let seen = Seen::answering([]);
+    let pipeline = Pipeline {
+        inputs: vec![input("in.0", script(vec![step("t.a")], Then::Panic), None)],
+        outputs: vec![output("out.0", "*", Lanes::new(1, 2, seen.clone()), RetryLimit::Unlimited)],
+        ..Pipeline::default()
+    };
+    let engine = Engine::start(pipeline).await.unwrap();
+    engine.quit().cancelled().await;
+    let report = engine.drain(Duration::from_secs(3600)).await;
+    assert_eq!((report.bugs, report.unsent(), report.outputs[0].sent), (1, 0, 1));
+    assert!(!report.is_clean());
+}
+
+struct Broken;
+impl Output for Broken {
+    fn push(&mut self, _: Routed, _: Instant) {
+        panic!("the script says so");
+    }
+    fn pop(&mut self, _: Instant) -> Option<Batch> {
+        None
+    }
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+    fn close_all(&mut self) {}
+    fn held(&self) -> usize {
+        0
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_output_that_ends_in_a_bug_stops_the_router_and_acknowledges_nothing() {
+    let script = script((0..5).map(|_| step("t.a")).collect(), Then::Wait);
+    let heard = script.heard.clone();
+    let mut slot = output("out.0", "*", Lanes::new(1, 2, Seen::answering([])), RetryLimit::Unlimited);
+    slot.output = Box::new(Broken);
+    let pipeline =
+        Pipeline { inputs: vec![input("in.0", script, None)], outputs: vec![slot], ..Pipeline::default() };
+    let engine = Engine::start(pipeline).await.unwrap();
+    engine.quit().cancelled().await;
+    sleep(Duration::from_secs(1)).await;
+    let start = Instant::now();
+    let report = engine.drain(Duration::from_secs(3600)).await;
+    assert!(start.elapsed() < Duration::from_secs(1));
+    assert_eq!((report.bugs, report.unsent(), report.receipts_lost), (1, 5, 0));
+    let heard = heard.lock().unwrap();
+    assert_eq!(heard.len(), 5);
+    assert!(heard.iter().all(|(how, ..)| *how == Settlement::Abandoned));
 }
