@@ -1,5 +1,7 @@
 //! The syntax tree: sections and their properties, with spans, from whatever format they came.
 
+use std::path::Path;
+
 use ikada_diag::{Sources, Span, Spanned};
 use ikada_options::{PluginKind, Property};
 
@@ -63,11 +65,33 @@ impl SectionKind {
     }
 }
 
+/// How a file is written, which decides how findings show what to type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Format {
+    /// Sections with headers in brackets.
+    #[default]
+    Classic,
+    /// YAML, as Fluent Bit shapes it.
+    Yaml,
+}
+
+impl Format {
+    /// Returns what a file's extension tells: `.yaml` and `.yml`, in any case, are YAML.
+    pub fn of(path: &Path) -> Format {
+        let is_yaml = |extension: &std::ffi::OsStr| {
+            extension.eq_ignore_ascii_case("yaml") || extension.eq_ignore_ascii_case("yml")
+        };
+        if path.extension().is_some_and(is_yaml) { Format::Yaml } else { Format::Classic }
+    }
+}
+
 /// One section.
 #[derive(Debug, Clone)]
 pub struct Section {
     /// What it is about.
     pub kind: SectionKind,
+    /// How the file is written that it comes from.
+    pub format: Format,
     /// Its name as it was written.
     pub name: Spanned<String>,
     /// Where its header is.
@@ -111,7 +135,13 @@ impl Section {
             .iter()
             .map(|(start, middle, end)| Property::new(spanned(*start, middle - 1), spanned(*middle, *end)))
             .collect();
-        Section { kind, name: spanned(1, name_end), header: source.span(0, name_end + 1), properties }
+        Section {
+            kind,
+            format: Format::Classic,
+            name: spanned(1, name_end),
+            header: source.span(0, name_end + 1),
+            properties,
+        }
     }
 }
 
@@ -119,22 +149,28 @@ impl Section {
 #[derive(Debug, Clone)]
 pub struct Document {
     origin: Span,
+    format: Format,
     sections: Vec<Section>,
 }
 
 impl Document {
     /// Returns a document without sections; `origin` is the place that findings about the whole of it name.
     pub fn new(origin: Span) -> Self {
-        Document { origin, sections: Vec::new() }
+        Document { origin, format: Format::Classic, sections: Vec::new() }
     }
 
-    pub(crate) fn with_sections(origin: Span, sections: Vec<Section>) -> Self {
-        Document { origin, sections }
+    pub(crate) fn with_sections(origin: Span, format: Format, sections: Vec<Section>) -> Self {
+        Document { origin, format, sections }
     }
 
     /// Returns the place that findings about the whole document name.
     pub fn origin(&self) -> Span {
         self.origin
+    }
+
+    /// Returns how the main file is written.
+    pub fn format(&self) -> Format {
+        self.format
     }
 
     /// Returns all sections.

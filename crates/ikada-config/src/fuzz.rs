@@ -6,7 +6,7 @@ use ikada_diag::{Diagnostics, Sources, Span};
 
 use crate::env::MapEnv;
 use crate::files::MemoryFiles;
-use crate::loaded::{Loaded, load_classic};
+use crate::loaded::{Loaded, load};
 use crate::pipeline::build_pipeline;
 
 /// Loads bytes as a classic configuration and builds a pipeline of it. NUL bytes part the main file from files that it
@@ -16,15 +16,41 @@ use crate::pipeline::build_pipeline;
 ///
 /// When a span does not lie inside its text: that is what the fuzzer looks for.
 pub fn fuzz_classic(data: &[u8]) {
-    let names = ["/etc/main.conf", "/etc/a.conf", "/etc/b.conf", "/etc/c.conf"];
+    let loaded = load_parts(data, ["/etc/main.conf", "/etc/a.conf", "/etc/b.conf", "/etc/c.conf"]);
+    check(&loaded);
+    check_pipeline(&loaded);
+}
+
+/// Loads bytes as a YAML configuration and builds a pipeline of it. NUL bytes part the main file from files that it may
+/// include as `a.yaml`, `b.yml` and `c.conf`.
+///
+/// # Panics
+///
+/// When a span does not lie inside its text: that is what the fuzzer looks for.
+pub fn fuzz_yaml(data: &[u8]) {
+    let loaded = load_parts(data, ["/etc/main.yaml", "/etc/a.yaml", "/etc/b.yml", "/etc/c.conf"]);
+    check_findings(&loaded.diagnostics, &loaded.sources);
+    for diagnostic in &loaded.diagnostics {
+        let is_ours = diagnostic.code.starts_with("yaml") || diagnostic.code.ends_with("value");
+        assert!(!is_ours || diagnostic.help.is_some(), "no help: {diagnostic:?}");
+    }
+    for section in loaded.document.sections() {
+        check_span(section.header, &loaded.sources);
+        check_span(section.name.span, &loaded.sources);
+    }
+    check_pipeline(&loaded);
+}
+
+fn load_parts(data: &[u8], names: [&str; 4]) -> Loaded {
     let mut files = MemoryFiles::new();
     for (name, content) in names.iter().zip(data.splitn(names.len(), |byte| *byte == 0)) {
         files.insert(*name, content);
     }
     let env = MapEnv::new().with("A", "1").with("LONG", "x".repeat(100));
-    let loaded = load_classic(Path::new(names[0]), &files, &env, Path::new("/etc"));
-    check(&loaded);
+    load(Path::new(names[0]), &files, &env, Path::new("/etc"))
+}
 
+fn check_pipeline(loaded: &Loaded) {
     let mut found = Diagnostics::new();
     let pipeline = build_pipeline(&loaded.document, &mut found);
     check_findings(&found, &loaded.sources);

@@ -14,6 +14,11 @@
 //! else by the environment, else by the default in `${NAME:-default}`. Keys, section names and paths of includes hold no
 //! variables.
 //!
+//! **Two formats, one tree.** A file's extension decides: `.yaml` and `.yml` are YAML, everything else is classic, in
+//! the main file, in includes and in files of parsers. In YAML, relative paths start at the including file's directory
+//! alone, `env` is what `@SET` is, and a list of texts is an option that is written several times. [`Format`] stays with
+//! each section, so that helps show what to type there.
+//!
 //! **What it does not know:** which plugins exist and which options they have, parsers and patterns, terminals.
 //!
 //! In reading order: [`Document`] and [`Section`], [`Loaded`] and [`load_classic`], [`Pipeline`], [`ServiceOptions`].
@@ -33,6 +38,13 @@
 //!     ["demo.conf:3:14: warning[undefined-variable]: `${COLOUR}` in `Tag` is not set; nothing takes its place \
 //!       (help: set it, or write a default: `${COLOUR:-default}`)"]
 //! );
+//!
+//! let loaded = from_text("demo.yaml", "pipeline:\n  outputs:\n    - { name: stdout, match: * }\n");
+//! assert_eq!(
+//!     loaded.diagnostics.lines(&loaded.sources).collect::<Vec<_>>(),
+//!     ["demo.yaml:3:30: error[unquoted-value]: a value that starts with `*` is an alias in YAML \
+//!       (help: quote it: `match: \"*\"`)"]
+//! );
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -45,11 +57,12 @@ mod loaded;
 mod pipeline;
 mod service;
 mod variables;
+mod yaml;
 
-pub use document::{Document, Section, SectionKind};
+pub use document::{Document, Format, Section, SectionKind};
 pub use env::{Env, MapEnv, ProcessEnv};
 pub use files::{DiskFiles, Files, LARGEST_FILE, MemoryFiles, is_pattern};
-pub use fuzz::fuzz_classic;
+pub use fuzz::{fuzz_classic, fuzz_yaml};
 pub use loaded::{Loaded, from_text, load, load_classic, load_text};
 pub use pipeline::{Instance, Pipeline, build_pipeline};
 pub use service::{BinarySize, FlushInterval, Grace, ServiceOptions, StorageSync};

@@ -25,7 +25,8 @@ pub struct Loaded {
     pub(crate) main_dir: PathBuf,
 }
 
-/// Loads a configuration in the classic format: the main file and everything that it includes.
+/// Loads a configuration in the classic format: the main file and everything that it includes, each file in the format
+/// that its extension tells.
 ///
 /// Relative paths start at `working_dir`, then at the main file's directory, then at that of the including file.
 pub fn load_classic(main: &Path, files: &dyn Files, env: &dyn Env, working_dir: &Path) -> Loaded {
@@ -37,13 +38,15 @@ pub fn load_classic(main: &Path, files: &dyn Files, env: &dyn Env, working_dir: 
     loader.finish(&main.display().to_string())
 }
 
-/// Loads a configuration in the format that the path's extension tells: `.yaml` and `.yml` are YAML (which is not read
-/// yet: the answer is a finding), everything else is classic.
+/// Loads a configuration in the format that the path's extension tells: `.yaml` and `.yml`, in any case, are YAML,
+/// everything else is classic. Each may include the other.
+///
+/// Relative paths in a classic file start as [`load_classic`] says; those in a YAML file start at its own directory.
 pub fn load(main: &Path, files: &dyn Files, env: &dyn Env, working_dir: &Path) -> Loaded {
     load_classic(main, files, env, working_dir)
 }
 
-/// Loads a text in the classic format, with files and environment around it; includes start at the working directory.
+/// Loads a text in the format that its name's extension tells, with files and environment around it; includes start at the working directory.
 pub fn load_text(
     name: &str,
     text: impl Into<Vec<u8>>,
@@ -58,7 +61,7 @@ pub fn load_text(
     loader.finish(name)
 }
 
-/// Loads a text in the classic format with nothing around it.
+/// Loads a text in the format that its name's extension tells, with nothing around it.
 pub fn from_text(name: &str, text: impl Into<Vec<u8>>) -> Loaded {
     load_text(name, text, &MemoryFiles::new(), &MapEnv::new(), Path::new("/"))
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use ikada_diag::{Diagnostic, Diagnostics, Span, Spanned, codes};
 use ikada_options::{PluginKind, Property, PropertyBag};
 
-use crate::document::{Document, Section, SectionKind};
+use crate::document::{Document, Format, Section, SectionKind};
 use crate::service::{ServiceOptions, service_of};
 
 /// One configured plugin.
@@ -23,6 +23,8 @@ pub struct Instance {
     pub bag: PropertyBag,
     /// Where its section starts.
     pub header: Span,
+    /// How the file is written that it comes from.
+    pub format: Format,
 }
 
 impl Instance {
@@ -100,28 +102,44 @@ impl Builder<'_> {
         if let Some(alias) = &alias {
             self.check_alias(kind, alias);
         }
-        Some(Instance { kind, plugin, id, alias, bag, header: section.header })
+        Some(Instance { kind, plugin, id, alias, bag, header: section.header, format: section.format })
     }
 
     /// Takes the plugin's name; the first one counts, as in Fluent Bit.
     fn take_name(&mut self, section: &Section, bag: &mut PropertyBag) -> Option<Spanned<String>> {
         let names = bag.take_all(&["name"]);
         let Some((_, first)) = names.first() else {
-            let word = section.kind.word();
-            let message = format!("the section `[{}]` has no `Name`", section.name.value);
-            let help = format!("say which {word} it is: `Name {}`", usual_name(section.kind));
+            let (word, usual) = (section.kind.word(), usual_name(section.kind));
+            let (message, written) = match section.format {
+                Format::Classic => {
+                    (format!("the section `[{}]` has no `Name`", section.name.value), format!("Name {usual}"))
+                }
+                Format::Yaml => (format!("this {word} has no `name`"), format!("name: {usual}")),
+            };
+            let help = format!("say which {word} it is: `{written}`");
             self.diags.push(Diagnostic::error(codes::MISSING_NAME, message).at(section.header).help(help));
             return None;
         };
         if let Some((_, last)) = names.last().filter(|_| names.len() > 1) {
-            let message = format!("`Name` is given {} times; the first one counts", names.len());
-            let help = "start a section for each plugin";
+            let (key, help) = match section.format {
+                Format::Classic => ("Name", "start a section for each plugin"),
+                Format::Yaml => ("name", "start each plugin with a `-` of its own"),
+            };
+            let message = format!("`{key}` is given {} times; the first one counts", names.len());
             self.diags
                 .push(Diagnostic::warning(codes::REPEATED_OPTION, message).at(last.key.span).help(help));
         }
         if first.value.is_empty() {
-            let message = format!("`Name` is empty: `{}` gave nothing", first.shown());
-            let help = "set the variable, or write a default: `${NAME:-default}`";
+            let (message, help) = match (first.shown(), section.kind.word()) {
+                (written, word) if written.is_empty() => (
+                    format!("the name of this {word} is empty"),
+                    format!("say which {word} it is: `name: {}`", usual_name(section.kind)),
+                ),
+                (written, _) => (
+                    format!("`Name` is empty: `{written}` gave nothing"),
+                    "set the variable, or write a default: `${NAME:-default}`".to_owned(),
+                ),
+            };
             self.diags.push(Diagnostic::error(codes::MISSING_NAME, message).at(first.value.span).help(help));
             return None;
         }
@@ -177,29 +195,39 @@ fn missing_match(instance: &Instance) -> Diagnostic {
             format!("the `{}` of {what} is empty, so nothing reaches it", property.key.value),
             property.value.span,
         ),
-        None => (format!("{what} has no `Match`, so nothing reaches it"), instance.header),
+        None => {
+            let key = if instance.format == Format::Yaml { "match" } else { "Match" };
+            (format!("{what} has no `{key}`, so nothing reaches it"), instance.header)
+        }
     };
     let diagnostic = match instance.kind == PluginKind::Filter && written.is_none() {
         true => Diagnostic::error(codes::MISSING_MATCH, message),
         false => Diagnostic::warning(codes::MISSING_MATCH, message),
     };
-    diagnostic.at(span).help("say which tags it takes: `Match *` takes all")
+    let help = match instance.format {
+        Format::Classic => "say which tags it takes: `Match *` takes all",
+        Format::Yaml => "say which tags it takes: `match: \"*\"` takes all",
+    };
+    diagnostic.at(span).help(help)
 }
 
 fn report_unsupported(document: &Document, diags: &mut Diagnostics) {
     for section in document.sections() {
-        let name = &section.name.value;
+        let name = match section.format {
+            Format::Classic => format!("[{}]", section.name.value),
+            Format::Yaml => section.name.value.clone(),
+        };
         let diagnostic = match section.kind {
             SectionKind::Custom => Diagnostic::error(
                 codes::UNSUPPORTED_SECTION,
-                format!("`[{name}]`: there are no custom plugins"),
+                format!("`{name}`: there are no custom plugins"),
             ),
             SectionKind::Plugins => Diagnostic::warning(
                 codes::UNSUPPORTED_SECTION,
-                format!("`[{name}]` is ignored: shared objects are not loaded"),
+                format!("`{name}` is ignored: shared objects are not loaded"),
             ),
             SectionKind::StreamTask | SectionKind::Upstream | SectionKind::Node => {
-                let message = format!("`[{name}]` is ignored here");
+                let message = format!("`{name}` is ignored here");
                 Diagnostic::warning(codes::UNSUPPORTED_SECTION, message)
             }
             _ => continue,
@@ -209,17 +237,17 @@ fn report_unsupported(document: &Document, diags: &mut Diagnostics) {
 }
 
 fn report_missing_ends(document: &Document, diags: &mut Diagnostics) {
+    let (input, output) = match document.format() {
+        Format::Classic => ("add an `[INPUT]`", "add an `[OUTPUT]`"),
+        Format::Yaml => ("add one below `pipeline: inputs:`", "add one below `pipeline: outputs:`"),
+    };
     let has = |kind| document.of_kind(kind).next().is_some();
     if !has(SectionKind::Input) {
         let message = "there is no input, so there is nothing to do";
-        diags.push(
-            Diagnostic::warning(codes::NO_INPUT, message).at(document.origin()).help("add an `[INPUT]`"),
-        );
+        diags.push(Diagnostic::warning(codes::NO_INPUT, message).at(document.origin()).help(input));
     }
     if !has(SectionKind::Output) {
         let message = "there is no output, so nothing is delivered";
-        diags.push(
-            Diagnostic::warning(codes::NO_OUTPUT, message).at(document.origin()).help("add an `[OUTPUT]`"),
-        );
+        diags.push(Diagnostic::warning(codes::NO_OUTPUT, message).at(document.origin()).help(output));
     }
 }

@@ -20,6 +20,8 @@ pub struct Variables<'a> {
     own: HashMap<String, String>,
     env: &'a dyn Env,
     room: usize,
+    /// What sets the configuration's own, for people.
+    set_in: &'static str,
 }
 
 /// What one value becomes.
@@ -43,7 +45,12 @@ struct Findings {
 impl<'a> Variables<'a> {
     /// Returns the variables of an environment.
     pub fn new(env: &'a dyn Env) -> Self {
-        Variables { own: HashMap::new(), env, room: LARGEST_EXPANSION }
+        Variables { own: HashMap::new(), env, room: LARGEST_EXPANSION, set_in: "`@SET`" }
+    }
+
+    /// Says what sets the configuration's own variables, for helps.
+    pub(crate) fn set_in(&mut self, what: &'static str) {
+        self.set_in = what;
     }
 
     /// Sets a variable of the configuration's own; a later value replaces a former one.
@@ -151,7 +158,7 @@ impl<'a> Variables<'a> {
         let near = nearest(name, self.own.keys().map(String::as_str));
         match near.is_empty() {
             true => format!("set it, or write a default: `${{{name}:-default}}`"),
-            false => format!("`@SET` defines {}", quoted_list(&near, "and")),
+            false => format!("{} defines {}", self.set_in, quoted_list(&near, "and")),
         }
     }
 }

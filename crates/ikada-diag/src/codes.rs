@@ -58,6 +58,21 @@ codes! {
     /// A line that starts with `@` is no command that is known.
     UNKNOWN_COMMAND = "unknown-command";
 
+    // YAML.
+
+    /// A file breaks the rules of YAML; nothing behind the place is read.
+    YAML_SYNTAX = "yaml-syntax";
+    /// A YAML file has a list, a mapping or a text where another of the three belongs.
+    YAML_SHAPE = "yaml-shape";
+    /// A YAML file uses an anchor, an alias or a merge key.
+    YAML_ALIAS = "yaml-alias";
+    /// A value without quotes starts with a character that YAML keeps for itself.
+    UNQUOTED_VALUE = "unquoted-value";
+    /// An option has a mapping, or a list of more than texts, where it takes text.
+    NESTED_VALUE = "nested-value";
+    /// `service` stands more than once in the YAML files of a configuration.
+    DUPLICATE_SERVICE = "duplicate-service";
+
     // Includes.
 
     /// An `@INCLUDE` that is indented is read as a property.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ikada_diag::{Diagnostic, Span, codes};
 
 use super::Loader;
+use crate::document::Format;
 use crate::files::{LARGEST_FILE, is_pattern};
 
 /// Most files that a configuration is made of, as in Fluent Bit.
@@ -16,6 +17,9 @@ pub(super) const LARGEST_TOTAL: usize = 2 * LARGEST_FILE;
 
 /// Longest path that is looked for, in bytes: the limit of Linux.
 const LONGEST_PATH: usize = 4096;
+
+/// How many files at either end of a long chain of includes are named.
+const CHAIN_END: usize = 8;
 
 /// Device and inode.
 type Identity = (u64, u64);
@@ -42,7 +46,7 @@ impl Loader<'_> {
         self.open(pending);
     }
 
-    /// Looks for what an `@INCLUDE` names and puts it before the next line.
+    /// Looks for what an `@INCLUDE` or an entry of `includes` names and puts it before the next line.
     pub(super) fn include(&mut self, written: &str, span: Span) {
         if written.len() > LONGEST_PATH {
             let message = format!("the path is longer than {LONGEST_PATH} bytes");
@@ -71,9 +75,13 @@ impl Loader<'_> {
         Pending { path, name, span: Some(span), by_pattern }
     }
 
-    /// The directories that a relative path may start at: Fluent Bit's two, then that of the including file.
+    /// The directories that a relative path may start at: Fluent Bit's two, then that of the including file. In YAML,
+    /// it is the including file's alone.
     fn directories(&self) -> Vec<PathBuf> {
         let own = self.frames.last().map(|frame| frame.directory.clone());
+        if self.reads_yaml() {
+            return own.into_iter().collect();
+        }
         let mut directories = vec![self.place.working_dir.to_path_buf(), self.main_dir.clone()];
         directories.extend(own);
         let mut unique: Vec<PathBuf> = Vec::new();
@@ -83,6 +91,10 @@ impl Loader<'_> {
             }
         }
         unique
+    }
+
+    fn reads_yaml(&self) -> bool {
+        self.frames.last().is_some_and(|frame| frame.items.is_some())
     }
 
     fn find_file(&self, written: &str) -> Option<PathBuf> {
@@ -134,7 +146,9 @@ impl Loader<'_> {
             self.candidates(written).iter().map(|path| format!("`{}`", path.display())).collect();
         let help = if written.contains("${") {
             "variables are not replaced in the path of an include: write the path itself".to_owned()
-        } else if let Some((path, _)) = written.split_once(" #") {
+        } else if let Some((path, _)) = written.split_once(" #")
+            && !self.reads_yaml()
+        {
             format!("write `@INCLUDE {}`: a comment needs a line of its own", path.trim_end())
         } else {
             format!("tried {}", tried.join(", "))
@@ -147,7 +161,8 @@ impl Loader<'_> {
         match self.read(&pending) {
             Ok((bytes, identity)) => {
                 let directory = pending.path.parent().unwrap_or(Path::new("/")).to_path_buf();
-                self.start(&pending.name, bytes, directory, Some(identity));
+                let format = Format::of(&pending.path);
+                self.start(&pending.name, bytes, directory, Some(identity), format);
             }
             Err(Some(diagnostic)) => self.diags.push(diagnostic.at(pending.span)),
             Err(None) => {}
@@ -172,15 +187,6 @@ impl Loader<'_> {
             )));
         }
         self.seen.insert(identity, *span);
-        if path
-            .extension()
-            .is_some_and(|ext| ext.eq_ignore_ascii_case("yaml") || ext.eq_ignore_ascii_case("yml"))
-        {
-            let message = format!("`{name}` is YAML, which is not read yet");
-            return Err(Some(
-                Diagnostic::error(codes::UNSUPPORTED_FORMAT, message).help("write it in the classic format"),
-            ));
-        }
         let bytes = self.place.files.read(path).map_err(|error| {
             Some(match error.kind() {
                 io::ErrorKind::FileTooLarge => Diagnostic::error(
@@ -198,14 +204,23 @@ impl Loader<'_> {
         Ok((bytes, identity))
     }
 
+    /// Names the files that include each other; of many, the first and the last.
+    fn chain(&self) -> String {
+        let name = |frame: &super::Frame| format!("`{}`", self.sources.name(frame.source));
+        if self.frames.len() <= 2 * CHAIN_END {
+            return self.frames.iter().map(name).collect::<Vec<_>>().join(", ");
+        }
+        let (first, last) = (&self.frames[..CHAIN_END], &self.frames[self.frames.len() - CHAIN_END..]);
+        let told = |frames: &[super::Frame]| frames.iter().map(name).collect::<Vec<_>>().join(", ");
+        format!("{}, …, {}", told(first), told(last))
+    }
+
     /// A file that includes itself is an error; a file that was read before has no effect.
     fn refuse_again(&self, name: &str, identity: Identity) -> Result<(), Refusal> {
         if self.frames.iter().any(|frame| frame.identity == Some(identity)) {
             let message = format!("`{name}` includes itself");
-            let chain: Vec<String> =
-                self.frames.iter().map(|frame| format!("`{}`", self.sources.name(frame.source))).collect();
             let help =
-                format!("remove this line; the files include each other in the order {}", chain.join(", "));
+                format!("remove this line; the files include each other in the order {}", self.chain());
             return Err(Some(Diagnostic::error(codes::INCLUDE_CYCLE, message).help(help)));
         }
         let Some(before) = self.seen.get(&identity) else { return Ok(()) };

@@ -16,11 +16,12 @@ use std::rc::Rc;
 
 use ikada_diag::{Diagnostic, Diagnostics, SourceId, Sources, Span, Spanned, codes};
 
-use crate::document::{Document, Section};
+use crate::document::{Document, Format, Section, SectionKind};
 use crate::env::Env;
 use crate::files::Files;
 use crate::loaded::Loaded;
 use crate::variables::Variables;
+use crate::yaml::{self, Item};
 use include::Pending;
 use indent::Indent;
 use line::Piece;
@@ -47,9 +48,13 @@ pub(crate) struct Loader<'a> {
     sections: Vec<Section>,
     /// The place that stands for the whole: the start of the first text.
     origin: Option<Span>,
+    /// How the first text is written.
+    format: Format,
+    /// Where `service` stands in YAML, which may have it once.
+    yaml_service: Option<Span>,
     /// For each section: whether a line stood in it.
     filled: Vec<bool>,
-    /// `@SET` lines: name and value.
+    /// `@SET` lines and entries of `env`: name and value.
     settings: Vec<(Spanned<String>, String)>,
     /// The files that are being read, each included by the one before it.
     frames: Vec<Frame>,
@@ -71,6 +76,8 @@ struct Frame {
     section: Option<usize>,
     /// Whether it has been said that a line stands before the first header.
     orphan_reported: bool,
+    /// What is left of a YAML file, which is read whole; a classic file is read line by line.
+    items: Option<VecDeque<Item>>,
     /// Files to read before the next line.
     pending: VecDeque<Pending>,
 }
@@ -107,6 +114,8 @@ impl<'a> Loader<'a> {
             diags: Diagnostics::new(),
             sections: Vec::new(),
             origin: None,
+            format: Format::Classic,
+            yaml_service: None,
             filled: Vec::new(),
             settings: Vec::new(),
             frames: Vec::new(),
@@ -118,7 +127,7 @@ impl<'a> Loader<'a> {
     /// Reads a text that is already at hand, under a name.
     pub(crate) fn start_text(&mut self, name: &str, bytes: Vec<u8>) {
         let directory = self.main_dir.clone();
-        self.start(name, bytes, directory, None);
+        self.start(name, bytes, directory, None, Format::of(Path::new(name)));
     }
 
     /// Reads everything that was started, with what it includes.
@@ -128,6 +137,13 @@ impl<'a> Loader<'a> {
                 self.open(pending);
                 continue;
             }
+            if let Some(items) = &mut frame.items {
+                match items.pop_front() {
+                    Some(item) => self.take_item(item),
+                    None => drop(self.frames.pop()),
+                }
+                continue;
+            }
             let (source, text) = (frame.source, Rc::clone(&frame.text));
             let Some((start, line)) = frame.next_line(&text) else {
                 self.frames.pop();
@@ -135,6 +151,32 @@ impl<'a> Loader<'a> {
             };
             self.take_line(LineAt { source, start, line });
         }
+    }
+
+    fn take_item(&mut self, item: Item) {
+        match item {
+            Item::Section(section) => {
+                if section.kind == SectionKind::Service {
+                    self.refuse_second_service(section.header);
+                }
+                self.sections.push(section);
+                self.filled.push(true);
+            }
+            Item::Include(path) => self.include(&path.value, path.span),
+            Item::Setting(name, value) => self.settings.push((name, value)),
+        }
+    }
+
+    fn refuse_second_service(&mut self, span: Span) {
+        let Some(first) = self.yaml_service else {
+            self.yaml_service = Some(span);
+            return;
+        };
+        let at = self.sources.location(first);
+        let message =
+            format!("`service` stands at {}:{} already; Fluent Bit takes one in all files", at.name, at.line);
+        let help = "write all its keys there, and remove this one";
+        self.diags.push(Diagnostic::error(codes::DUPLICATE_SERVICE, message).at(span).help(help));
     }
 
     /// Replaces the variables and hands everything over.
@@ -149,6 +191,9 @@ impl<'a> Loader<'a> {
             }
         }
         let mut variables = Variables::new(self.place.env);
+        if self.format == Format::Yaml {
+            variables.set_in("`env`");
+        }
         for (name, value) in &own {
             variables.set(name.clone(), value.clone());
         }
@@ -157,7 +202,7 @@ impl<'a> Loader<'a> {
         }
         let origin = self.origin.unwrap_or_else(|| self.sources.add(name, "").span(0, 0));
         Loaded {
-            document: Document::with_sections(origin, self.sections),
+            document: Document::with_sections(origin, self.format, self.sections),
             sources: self.sources,
             diagnostics: self.diags,
             own_variables: own,
@@ -166,13 +211,24 @@ impl<'a> Loader<'a> {
     }
 
     /// Pushes the frame of a file or text.
-    fn start(&mut self, name: &str, bytes: Vec<u8>, directory: PathBuf, identity: Option<(u64, u64)>) {
+    fn start(
+        &mut self,
+        name: &str,
+        bytes: Vec<u8>,
+        directory: PathBuf,
+        identity: Option<(u64, u64)>,
+        format: Format,
+    ) {
         let has_mark = bytes.starts_with(b"\xef\xbb\xbf");
         let bytes = if has_mark { bytes[3..].to_vec() } else { bytes };
         let valid = std::str::from_utf8(&bytes).map_or_else(|error| Some(error.valid_up_to()), |_| None);
         let source = self.sources.add_bytes(name, bytes);
-        self.origin.get_or_insert(source.span(0, 0));
-        if has_mark {
+        if self.origin.is_none() {
+            self.origin = Some(source.span(0, 0));
+            self.format = format;
+        }
+        // Fluent Bit minds it in the classic format only.
+        if has_mark && format == Format::Classic {
             let message = "the file starts with a byte order mark, which is skipped";
             self.diags.push(
                 Diagnostic::note(codes::BOM, message)
@@ -188,6 +244,10 @@ impl<'a> Loader<'a> {
                     .help("save it as UTF-8"),
             );
         }
+        let items = match format {
+            Format::Classic => None,
+            Format::Yaml => Some(yaml::read(source, self.sources.text(source), &mut self.diags).into()),
+        };
         self.frames.push(Frame {
             source,
             text: Rc::from(self.sources.text(source)),
@@ -197,6 +257,7 @@ impl<'a> Loader<'a> {
             indent: Indent::default(),
             section: None,
             orphan_reported: false,
+            items,
             pending: VecDeque::new(),
         });
     }
@@ -233,7 +294,9 @@ impl<'a> Loader<'a> {
             Err(error) => include::reason(&error),
         };
         let message = format!("the variable `{}` stays undefined: `{}`: {why}", name.value, path.display());
-        self.diags.push(Diagnostic::warning(codes::VARIABLE_FILE, message).at(name.span));
+        let help = (self.format == Format::Yaml)
+            .then(|| "name a file that can be read and is not empty, or write the value itself".to_owned());
+        self.diags.push(Diagnostic::warning(codes::VARIABLE_FILE, message).at(name.span).maybe_help(help));
         None
     }
 }

@@ -6,7 +6,7 @@ use ikada_options::{Property, nearest};
 use super::indent::IndentError;
 use super::line::{Body, Line, Piece, body_of, line_of, trailing_comment};
 use super::{LONGEST_LINE, LineAt, Loader, names};
-use crate::document::{Section, SectionKind};
+use crate::document::{Format, Section, SectionKind};
 
 impl Loader<'_> {
     pub(super) fn take_line(&mut self, at: LineAt<'_>) {
@@ -84,6 +84,7 @@ impl Loader<'_> {
         let header = header.part(0, at.start + at.line.len() - header.start as usize);
         self.sections.push(Section {
             kind: names::kind_of(name.text),
+            format: Format::Classic,
             name: at.spanned(name),
             header,
             properties: Vec::new(),

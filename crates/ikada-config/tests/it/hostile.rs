@@ -1,6 +1,6 @@
 //! Whatever bytes come in, the loader returns, and its spans lie inside the text.
 
-use ikada_config::fuzz_classic;
+use ikada_config::{fuzz_classic, fuzz_yaml};
 use proptest::prelude::*;
 
 use super::*;
@@ -47,7 +47,85 @@ const PIECES: &[&str] = &[
     "file:///etc/a.conf",
 ];
 
+/// The same for YAML.
+const YAML_PIECES: &[&str] = &[
+    "pipeline:\n",
+    "  inputs:\n",
+    "  outputs:\n",
+    "    - name: tail\n",
+    "      match: *\n",
+    "match: '*'",
+    "- ",
+    "-",
+    ": ",
+    ":",
+    "\n",
+    "\r\n",
+    "  ",
+    "    ",
+    "\t",
+    "{",
+    "}",
+    "[",
+    "]",
+    ", ",
+    "\"",
+    "'",
+    "&a ",
+    "*a",
+    "*",
+    "<<: ",
+    "!t ",
+    "|\n",
+    ">-\n",
+    "# ",
+    "? ",
+    "---\n",
+    "...\n",
+    "%YAML 1.2\n",
+    "@",
+    "includes: [ a.yaml, b.yml, c.conf, '*.yaml' ]\n",
+    "includes:\n  - main.yaml\n",
+    "env:\n",
+    "service:\n",
+    "parsers:\n",
+    "multiline_parsers:\n  - name: m\n    rules:\n",
+    "      - { state: a, regex: b, next_state: c }\n",
+    "upstream_servers:\n",
+    "nodes:\n",
+    "name: x",
+    "processors:",
+    "${A}",
+    "${none}",
+    "${",
+    "\\",
+    "é",
+    "筏: ",
+    "\u{feff}",
+    "\u{85}",
+    "\0",
+    "[INPUT]\n    Name a\n",
+    "@INCLUDE a.yaml\n",
+];
+
 proptest! {
+    #[test]
+    fn any_bytes_are_loaded_as_yaml(data in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fuzz_yaml(&data);
+    }
+
+    #[test]
+    fn any_characters_are_loaded_as_yaml(text in "\\PC{0,200}") {
+        fuzz_yaml(text.as_bytes());
+    }
+
+    #[test]
+    fn any_mixture_of_meaningful_pieces_is_loaded_as_yaml(
+        pieces in proptest::collection::vec(proptest::sample::select(YAML_PIECES), 0..60),
+    ) {
+        fuzz_yaml(pieces.concat().as_bytes());
+    }
+
     #[test]
     fn any_bytes_are_loaded(data in proptest::collection::vec(any::<u8>(), 0..400)) {
         fuzz_classic(&data);
@@ -118,4 +196,75 @@ fn a_line_beyond_32_mib_is_an_error_and_the_next_line_is_read() {
         ["main.conf:2:1: error[line-too-long]: the line has more than 33554432 bytes"]
     );
     assert_eq!(loaded.document.sections()[0].get("name").unwrap().value, "a");
+}
+
+/// As much of a pattern as a YAML file may have; a loader that is not linear would not come back.
+fn four_megabytes_of(pattern: &str) -> Loaded {
+    let mut loaded = from_text("main.yaml", pattern.repeat((4 << 20) / pattern.len()));
+    build(&mut loaded);
+    assert!(loaded.diagnostics.lines(&loaded.sources).count() <= ikada_diag::Diagnostics::LIMIT);
+    loaded
+}
+
+#[test]
+fn a_yaml_file_of_ten_megabytes_is_a_finding() {
+    let mut loaded = from_text("main.yaml", "a: b\n".repeat(2 << 20));
+    assert_eq!(
+        lines(&loaded),
+        [
+            "main.yaml:1:1: error[file-too-large]: the file has more than 4194304 bytes, which is no configuration in YAML (help: split it, and name the parts in `includes`)"
+        ]
+    );
+    assert!(build(&mut loaded).inputs.is_empty());
+}
+
+#[test]
+fn yaml_that_nests_without_end_is_a_finding() {
+    for pattern in ["[", "{", "- ", "? ", "{a: [", "- - "] {
+        let loaded = four_megabytes_of(pattern);
+        let found: Vec<_> = loaded.diagnostics.iter().map(|finding| finding.code).collect();
+        assert!(
+            found.iter().any(|code| ["nested-value", "yaml-syntax"].contains(code)),
+            "{pattern:?}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn yaml_of_many_small_parts_is_loaded() {
+    four_megabytes_of("a: 1\n");
+    four_megabytes_of("---\n");
+    four_megabytes_of("é\n");
+    let mut text = "pipeline:\n  inputs:\n".to_owned();
+    text.push_str(&"    - name: a\n".repeat(100_000));
+    let mut loaded = from_text("main.yaml", text);
+    assert_eq!(build(&mut loaded).inputs.len(), 100_000);
+}
+
+#[test]
+fn yaml_with_too_many_parts_is_a_finding() {
+    let loaded = four_megabytes_of("- a\n");
+    assert!(
+        lines(&loaded)[0].contains("error[file-too-large]: the file has more than 500000 keys and values")
+    );
+}
+
+#[test]
+fn stars_without_end_are_a_bounded_number_of_findings() {
+    let text = format!("pipeline:\n  outputs:\n{}", "    - { name: a, match: * }\n".repeat(1000));
+    let loaded = from_text("main.yaml", text);
+    let found = lines(&loaded);
+    assert_eq!(found.len(), 17, "{found:#?}");
+    assert!(found[16].contains("error[yaml-syntax]"), "{found:#?}");
+}
+
+#[test]
+fn yaml_files_that_include_each_other_end_in_findings() {
+    let mut files = MemoryFiles::new().with("/etc/main.yaml", "includes: [ '*.yaml' ]\n");
+    for number in 0..200 {
+        files.insert(format!("/etc/{number:04}.yaml"), "includes: [ '*.yaml' ]\n");
+    }
+    let loaded = load_yaml(&files);
+    assert!(loaded.diagnostics.iter().any(|finding| finding.code == "include-cycle"));
+    assert!(loaded.document.sections().is_empty());
 }

@@ -201,18 +201,6 @@ fn a_directory_is_read_as_nothing_with_a_warning() {
 }
 
 #[test]
-fn yaml_is_refused_by_name() {
-    let files =
-        MemoryFiles::new().with("/etc/main.conf", "@INCLUDE a.yaml\n").with("/etc/a.yaml", "pipeline:\n");
-    assert_eq!(
-        lines(&load(&files)),
-        [
-            "/etc/main.conf:1:10: error[unsupported-format]: `/etc/a.yaml` is YAML, which is not read yet (help: write it in the classic format)"
-        ]
-    );
-}
-
-#[test]
 fn a_main_file_that_is_not_there_is_an_error() {
     let loaded = load(&MemoryFiles::new());
     assert_eq!(lines(&loaded), ["error[unreadable-file]: cannot read `/etc/main.conf`: entity not found"]);

@@ -7,6 +7,8 @@ mod hostile;
 mod includes;
 mod pipeline;
 mod variables;
+mod yaml;
+mod yaml_mistakes;
 
 use std::path::Path;
 
@@ -23,6 +25,11 @@ fn findings(text: &str) -> Vec<String> {
 /// Loads `/etc/main.conf`, the working directory being `/work`.
 fn load(files: &MemoryFiles) -> Loaded {
     load_classic(Path::new("/etc/main.conf"), files, &MapEnv::new(), Path::new("/work"))
+}
+
+/// Loads `/etc/main.yaml`, the working directory being `/work`.
+fn load_yaml(files: &MemoryFiles) -> Loaded {
+    ikada_config::load(Path::new("/etc/main.yaml"), files, &MapEnv::new(), Path::new("/work"))
 }
 
 fn lines(loaded: &Loaded) -> Vec<String> {
