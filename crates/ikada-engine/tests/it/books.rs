@@ -20,10 +20,13 @@ const PATTERNS: [(&str, Takes); 3] = [
     ("*.1", |tag| tag.ends_with(".1")),
 ];
 
+/// A destination's answers, entries in a batch, batches under way.
+type Place = (Vec<(u64, Answer)>, usize, usize);
+
 #[derive(Debug, Clone)]
 struct Case {
     inputs: Vec<(Vec<Step>, Option<usize>)>,
-    outputs: Vec<(Vec<(u64, Answer)>, usize, usize)>,
+    outputs: Vec<Place>,
     pace: usize,
     limit: Option<u32>,
     drain_at: Duration,
