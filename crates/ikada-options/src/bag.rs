@@ -121,15 +121,38 @@ impl PropertyBag {
     }
 
     fn unknown(&self, property: &Property, sets: &[&OptionSet]) -> Diagnostic {
-        let names = sets.iter().flat_map(|set| &set.specs).flat_map(|spec| spec.names());
-        let near = nearest(&property.key.value, names);
-        let help = match near.is_empty() {
-            false => format!("did you mean {}?", quoted_list(&near, "or")),
-            true => allowed(sets),
-        };
+        let help = of_docker(&property.name(), sets).unwrap_or_else(|| {
+            let names = sets.iter().flat_map(|set| &set.specs).filter(|spec| !spec.no_effect);
+            let near = nearest(&property.key.value, names.flat_map(|spec| spec.names()));
+            match near.is_empty() {
+                false => format!("did you mean {}?", quoted_list(&near, "or")),
+                true => allowed(sets),
+            }
+        });
         let message = format!("`{}` is no option of {}", property.key.value, self.section);
         Diagnostic::error(codes::UNKNOWN_OPTION, message).at(property.key.span).help(help)
     }
+}
+
+/// Says what to type instead of an option of Docker's log drivers, which often stand in a task definition where an output's
+/// options belong.
+fn of_docker(name: &str, sets: &[&OptionSet]) -> Option<String> {
+    let meant = match name {
+        "awslogs-group" => "log_group_name",
+        "awslogs-stream" => "log_stream_name",
+        "awslogs-stream-prefix" => "log_stream_prefix",
+        "awslogs-region" => "region",
+        "awslogs-create-group" => "auto_create_group",
+        "awslogs-endpoint" => "endpoint",
+        "awslogs-format" => "log_format",
+        "mode" | "max-buffer-size" => {
+            let help = "remove it: it is an option of Docker's; in a task definition `log-driver-buffer-limit` bounds the driver";
+            return Some(help.to_owned());
+        }
+        _ => return None,
+    };
+    let is_known = sets.iter().any(|set| set.find(meant).is_some());
+    is_known.then(|| format!("`{name}` is an option of Docker's; type `{meant}`"))
 }
 
 /// Names what a plugin knows, without the options that every plugin has.

@@ -18,18 +18,18 @@ pub struct InputCommon {
     /// Memory that this input's records may take before they are set aside on disk or the input waits.
     #[option(example = "50MB")]
     pub mem_buf_limit: Option<Spanned<ByteSize>>,
-    /// Where records wait for their outputs.
-    #[option(name = "storage.type", example = "filesystem")]
+    /// Where records wait for their outputs. Not supported yet: they wait in memory, and a warning says so.
+    #[option(name = "storage.type", example = "memory")]
     pub storage_type: Option<Spanned<StorageType>>,
-    /// Pauses the input when `storage.max_chunks_up` chunks are in memory.
-    #[option(name = "storage.pause_on_chunks_overlimit", default = "off")]
-    pub storage_pause_on_chunks_overlimit: bool,
-    /// Time for which log lines like a former one are left out; 0 writes them all.
-    #[option(default = "0")]
-    pub log_suppress_interval: Seconds,
-    /// Hands the records to outputs.
+    /// Has no effect: memory is bounded in bytes, by `mem_buf_limit`.
+    #[option(name = "storage.pause_on_chunks_overlimit", no_effect)]
+    pub storage_pause_on_chunks_overlimit: Option<bool>,
+    /// Has no effect: what happens again and again is logged once in a while by itself.
+    #[option(no_effect)]
+    pub log_suppress_interval: Option<Seconds>,
+    /// Hands the records to outputs. `off` is not supported yet.
     #[option(default = "on")]
-    pub routable: bool,
+    pub routable: Spanned<bool>,
     /// Has no effect: every input runs as a task of its own.
     #[option(no_effect)]
     pub threaded: Option<bool>,
@@ -72,9 +72,9 @@ pub struct FilterCommon {
     /// Log level of this filter, where it is not that of the service.
     #[option(example = "debug")]
     pub log_level: Option<LogLevel>,
-    /// Time for which log lines like a former one are left out; 0 writes them all.
-    #[option(default = "0")]
-    pub log_suppress_interval: Seconds,
+    /// Has no effect: what happens again and again is logged once in a while by itself.
+    #[option(no_effect)]
+    pub log_suppress_interval: Option<Seconds>,
     /// Leaves the filter out when it is `false` or `0`.
     #[option(default = "true")]
     pub active: Active,
@@ -122,12 +122,12 @@ pub struct OutputCommon {
     /// Has no effect: an output sends as much at once as its destination takes.
     #[option(no_effect)]
     pub workers: Option<u32>,
-    /// Disk space that records may take while they wait for this output; the oldest are dropped beyond it.
-    #[option(name = "storage.total_limit_size", example = "500M")]
+    /// Has no effect yet: records wait in memory, within the bounds of the process.
+    #[option(name = "storage.total_limit_size", no_effect)]
     pub storage_total_limit_size: Option<Spanned<SizeLimit>>,
-    /// Time for which log lines like a former one are left out; 0 writes them all.
-    #[option(default = "0")]
-    pub log_suppress_interval: Seconds,
+    /// Has no effect: what happens again and again is logged once in a while by itself.
+    #[option(no_effect)]
+    pub log_suppress_interval: Option<Seconds>,
     /// How connections are made.
     #[option(flatten)]
     pub net: NetOptions,

@@ -7,7 +7,8 @@ use crate::field::{OptionValue, ValueError};
 
 /// A length of time: a number with `s`, `m`, `h` or `d`, in seconds without a unit; fractions are allowed (`0.2`).
 ///
-/// Fluent Bit ignores any other unit, so that its `500ms` is 500 seconds; here that is an error.
+/// A blank may stand before the unit, as in Fluent Bit. That ignores any other unit, so that its `500ms` is 500 seconds
+/// and its `1m30s` one second; here those are errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Seconds(pub Duration);
 
@@ -42,7 +43,7 @@ pub(super) fn without_comment(text: &str) -> &str {
 }
 
 fn seconds_of(unit: &str) -> Option<u64> {
-    match unit {
+    match unit.trim_start() {
         "" | "s" | "S" => Some(1),
         "m" | "M" => Some(60),
         "h" | "H" => Some(3_600),
@@ -67,12 +68,25 @@ fn bad_unit(text: &str, number: &str, unit: &str) -> ValueError {
         "h" | "hr" | "hrs" | "hour" | "hours" => "h",
         "d" | "day" | "days" => "d",
         "ms" | "us" | "ns" => return part_of_a_second(text, number, &unit),
-        _ => return not_a_time(text),
+        _ => return several_units(text).unwrap_or_else(|| not_a_time(text)),
     };
     match scaled(number, 1) {
         Some(_) => ValueError::new("is not a time").help(format!("type `{number}{short}`")),
         None => not_a_time(text),
     }
+}
+
+/// Tells the seconds of `1m30s`, a time as other programs write it.
+fn several_units(text: &str) -> Option<ValueError> {
+    let mut total: u64 = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = (rest.get(..digits)?, rest.get(digits..digits + 1)?);
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(seconds_of(unit)?)?)?;
+        rest = rest.get(digits + 1..)?;
+    }
+    Some(ValueError::new("is not a time: one number with one unit is").help(format!("type `{total}s`")))
 }
 
 fn part_of_a_second(text: &str, number: &str, unit: &str) -> ValueError {
@@ -112,6 +126,7 @@ mod tests {
             ("10M", 600_000),
             ("0.2", 200),
             ("1.5s", 1_500),
+            ("10 m", 600_000),
         ];
         for (text, expected) in cases {
             assert_eq!(millis(text), Some(expected), "{text}");
@@ -123,7 +138,9 @@ mod tests {
         assert_eq!(help("500ms"), "type `0.5`, in seconds");
         assert_eq!(help("1500 ms"), "type `1.5`, in seconds");
         assert_eq!(help("5min"), "type `5m`");
-        assert_eq!(help("10 s"), "type `10s`");
+        assert_eq!(help("1m30s"), "type `90s`");
+        assert_eq!(help("1h 30m"), "type seconds, or a number with `s`, `m`, `h` or `d`: `5m`");
+        assert_eq!(help("10 sec"), "type `10s`");
         assert_eq!(help("-1"), "a time is not negative");
         assert_eq!(help("soon"), "type seconds, or a number with `s`, `m`, `h` or `d`: `5m`");
         for text in ["", "s", ".", "1.2.3", "5w", "5 # m", "99999999999999999d"] {
