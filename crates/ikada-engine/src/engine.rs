@@ -10,7 +10,7 @@ use ikada_plugin::{
 };
 use ikada_record::{DropReason, Ledger, Tally};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -20,6 +20,9 @@ use crate::pipeline::Pipeline;
 use crate::queue::Queue;
 use crate::report::{InputReport, OutputReport, Report};
 use crate::router::{Entrance, Exit, Overflow, Routes, Stage};
+
+/// How long tasks that are cut off have to let go: one that blocks its thread never does, and must not hold the end up.
+const CUT_OFF: Duration = Duration::from_secs(1);
 
 /// How long the report waits for receipts of inputs that were cut off: their tasks are still letting go.
 const LAST_RECEIPTS: Duration = Duration::from_secs(1);
@@ -196,11 +199,19 @@ impl Engine {
         .is_ok();
         if !delivered {
             self.stop_outputs.abort.cancel();
-            self.inputs.shutdown().await;
+            // Closed first: what inputs that are cut off still hand over is let go, and booked.
             for to in &self.destinations {
                 to.queue.close();
             }
-            while self.outputs.join_next().await.is_some() {}
+            let cut_off = async {
+                self.inputs.shutdown().await;
+                while self.outputs.join_next().await.is_some() {}
+            };
+            if timeout(CUT_OFF, cut_off).await.is_err() {
+                error!(
+                    "[engine] something blocks a thread and cannot be stopped: the counts below may lack records"
+                );
+            }
         }
         self.report().await
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ikada_engine::{Engine, Pipeline};
-use ikada_plugin::{Batch, Output, RetryLimit, Routed};
+use ikada_plugin::{Batch, BoxFuture, Input, InputContext, InputError, Output, RetryLimit, Routed};
 use ikada_record::Settlement;
 use tokio::time::{Instant, sleep};
 
@@ -86,4 +86,31 @@ async fn an_output_that_ends_in_a_bug_stops_the_router_and_acknowledges_nothing(
     let heard = heard.lock().unwrap();
     assert_eq!(heard.len(), 5);
     assert!(heard.iter().all(|(how, ..)| *how == Settlement::Abandoned));
+}
+
+/// Blocks its thread until the other end of the channel is gone.
+struct Blocks(std::sync::mpsc::Receiver<()>);
+impl Input for Blocks {
+    fn open<'a>(&'a mut self, _: &'a InputContext) -> BoxFuture<'a, Result<(), InputError>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn run(self: Box<Self>, cx: InputContext) -> BoxFuture<'static, Result<(), InputError>> {
+        Box::pin(async move {
+            cx.quit.cancel();
+            self.0.recv().ok();
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_input_that_blocks_its_thread_does_not_hold_the_end_up() {
+    let (release, blocked) = std::sync::mpsc::channel();
+    let mut slot = input("in.0", script(Vec::new(), Then::Wait), None);
+    slot.input = Box::new(Blocks(blocked));
+    let engine = Engine::start(Pipeline { inputs: vec![slot], ..Pipeline::default() }).await.unwrap();
+    engine.quit().cancelled().await;
+    let report = engine.drain(Duration::from_millis(10)).await;
+    assert_eq!(report.unsent(), 0);
+    drop(release);
 }
