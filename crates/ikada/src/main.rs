@@ -30,7 +30,9 @@ fn start() -> Exit {
         },
         Ok(Command::Run(args)) => {
             log::start(LogLevel::Info);
-            run::run(&args, &registry)
+            let exit = run::run(&args, &registry);
+            log::flush();
+            exit
         }
         Err(error) => {
             complain(&error.to_string());

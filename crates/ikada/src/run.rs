@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ikada_config::{DiskFiles, Grace, Loaded, ProcessEnv, Section as ConfigSection, SectionKind};
+use ikada_config::{
+    DiskFiles, Grace, Loaded, ProcessEnv, Section as ConfigSection, SectionKind, ServiceOptions,
+};
 use ikada_diag::Span;
 use ikada_engine::{Engine, Report};
 use ikada_options::LogLevel;
 use ikada_plugin::registry::Registry;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -25,7 +28,7 @@ pub enum Exit {
     Clean = 0,
     /// The configuration or the command line is wrong.
     Config = 1,
-    /// Records were left unsent at the stop.
+    /// Records were left unsent at the stop, or an input or output ended in a bug.
     Unsent = 2,
     /// An input, the HTTP server or the working directory failed at start.
     Start = 255,
@@ -33,6 +36,9 @@ pub enum Exit {
 
 /// The drain's time when the configuration writes no `Grace`: what ECS allows between SIGTERM and SIGKILL (30 s), less a margin.
 const USUAL_GRACE: Duration = Duration::from_secs(28);
+
+/// `Grace -1`, as a time that nobody lives to see.
+const UNTIL_DELIVERED: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Runs the program as the command line says.
 pub fn run(args: &Run, registry: &Registry) -> Exit {
@@ -45,6 +51,8 @@ pub fn run(args: &Run, registry: &Registry) -> Exit {
     let mut loaded = load(args);
     let assembled = assemble(&mut loaded, registry, args.dry_run);
     configure_log(args, &assembled);
+    // Findings go to stderr directly: lines that came before stand before them.
+    log::flush();
     render::findings(&loaded.diagnostics, &loaded.sources);
     for ignored in &args.ignored {
         warn!("[config] `{ignored}` on the command line has no meaning here");
@@ -166,11 +174,20 @@ async fn serve(assembled: Assembled, registry: &Registry, loaded: &Loaded) -> Ex
     let grace = match service.grace {
         _ if !loaded.document.sets_service("grace") => USUAL_GRACE,
         Grace::Within(grace) => grace,
-        Grace::UntilDelivered => Duration::from_secs(u64::from(u32::MAX)),
+        Grace::UntilDelivered => UNTIL_DELIVERED,
     };
     // Installed before anything listens: a stop that comes early is a stop all the same.
     let stop = stop_signal();
     info!("[ikada] version={}, pid={}", env!("CARGO_PKG_VERSION"), std::process::id());
+    // Bound before any input takes a record that could not be delivered any more.
+    let listener = match bind(&service).await {
+        Ok(listener) => listener,
+        Err(failed) => {
+            let (address, port) = (&service.http_listen, service.http_port);
+            error!("[http_server] could not listen on {address}:{port}: {failed}");
+            return Exit::Start;
+        }
+    };
     let engine = match Engine::start(pipeline).await {
         Ok(engine) => engine,
         Err(failed) => {
@@ -181,38 +198,24 @@ async fn serve(assembled: Assembled, registry: &Registry, loaded: &Loaded) -> Ex
         }
     };
     let admin_stop = CancellationToken::new();
-    let admin = if service.http_server {
-        match http::bind(&service.http_listen, service.http_port).await {
-            Ok(listener) => {
-                info!("[http_server] listen iface={} tcp_port={}", service.http_listen, service.http_port);
-                let rules = HealthRules {
-                    errors: service.hc_errors_count,
-                    retry_failures: service.hc_retry_failure_count,
-                    period: Duration::from_secs(service.hc_period),
-                    on: service.health_check,
-                };
-                let admin: Arc<Admin> = Admin::new(engine.view(), names(registry), rules);
-                Some(tokio::spawn(admin.serve(listener, admin_stop.clone())))
-            }
-            Err(failed) => {
-                error!(
-                    "[http_server] could not listen on {}:{}: {failed}",
-                    service.http_listen, service.http_port
-                );
-                let _: Report = engine.drain(Duration::ZERO).await;
-                return Exit::Start;
-            }
-        }
-    } else {
-        None
-    };
-    info!("[engine] Shutdown Grace Period={}, Shutdown Input Grace Period={0}", grace.as_secs());
+    let admin = listener.map(|listener| {
+        info!("[http_server] listen iface={} tcp_port={}", service.http_listen, service.http_port);
+        let admin: Arc<Admin> = Admin::new(engine.view(), names(registry), health_rules(&service));
+        tokio::spawn(admin.serve(listener, admin_stop.clone()))
+    });
+    let is_bounded = grace < UNTIL_DELIVERED;
+    let shown = if is_bounded { grace.as_secs().to_string() } else { "-1".to_owned() };
+    info!("[engine] Shutdown Grace Period={shown}, Shutdown Input Grace Period={shown}");
     let quit = engine.quit();
     tokio::select! {
         name = stop => say(&format!("[engine] caught signal ({name})")),
         () = quit.cancelled() => {}
     }
-    warn!("[engine] service will shutdown in max {} seconds", grace.as_secs());
+    if is_bounded {
+        warn!("[engine] service will shutdown in max {shown} seconds");
+    } else {
+        warn!("[engine] service will shutdown when all remaining tasks are flushed");
+    }
     info!("[engine] pausing all inputs..");
     let report = engine.drain(grace).await;
     admin_stop.cancel();
@@ -220,6 +223,23 @@ async fn serve(assembled: Assembled, registry: &Registry, loaded: &Loaded) -> Ex
         admin.abort();
     }
     tell(&report)
+}
+
+/// The HTTP server's socket, if there is to be one.
+async fn bind(service: &ServiceOptions) -> std::io::Result<Option<TcpListener>> {
+    if !service.http_server {
+        return Ok(None);
+    }
+    http::bind(&service.http_listen, service.http_port).await.map(Some)
+}
+
+fn health_rules(service: &ServiceOptions) -> HealthRules {
+    HealthRules {
+        errors: service.hc_errors_count,
+        retry_failures: service.hc_retry_failure_count,
+        period: Duration::from_secs(service.hc_period),
+        on: service.health_check,
+    }
 }
 
 fn names(registry: &Registry) -> [Vec<&'static str>; 3] {
@@ -294,6 +314,9 @@ fn tell(report: &Report) -> Exit {
     if report.receipts_lost > 0 {
         error!("[engine] {} receipts were lost: this is a bug in Ikada", report.receipts_lost);
     }
+    if report.bugs > 0 {
+        error!("[engine] {} inputs or outputs ended in a bug of Ikada", report.bugs);
+    }
     info!("[engine] service has stopped ({} records unsent)", report.unsent());
     if report.is_clean() { Exit::Clean } else { Exit::Unsent }
 }
@@ -310,7 +333,6 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// A line of the program itself, without a level.
 fn say(text: &str) {
-    use std::io::Write;
     let stamp = chrono::Local::now().format("%Y/%m/%d %H:%M:%S");
-    drop(writeln!(std::io::stderr().lock(), "[{stamp}] {text}"));
+    log::say(format!("[{stamp}] {text}\n"));
 }
