@@ -1,5 +1,8 @@
 //! The one HTTP client: HTTP/1.1 with keep-alive over hyper, as the SDK wants to be given it.
 //!
+//! Answers of these services are small: they are read whole before the SDK sees them, within the same limit of time as their
+//! head, so that a peer that falls silent in the middle is found out.
+//!
 //! The SDK's own client cannot be told to skip certificate checks, so this one stands in for it. It is shared by all
 //! outputs with the same TLS settings; connections to different endpoints live side by side in its pool.
 
@@ -16,7 +19,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use http::Uri;
+use bytes::Bytes;
+use http::{StatusCode, Uri};
+use http_body_util::{BodyExt, Limited};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
@@ -30,6 +35,13 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// How long an idle connection is kept. The services close theirs after 20 s and more; a request must not meet that
 /// moment.
 const IDLE: Duration = Duration::from_secs(15);
+
+/// No answer is longer: PutRecordBatch's lists a result of some 250 bytes for each of 500 records.
+const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// Put into a request's extensions: makes a shorter answer, that means the same, of one with status 200.
+#[derive(Clone, Copy)]
+pub(crate) struct Shorten(pub(crate) fn(Bytes) -> Bytes);
 
 /// An HTTP client for the SDK.
 #[derive(Clone)]
@@ -85,7 +97,7 @@ impl HttpClient for IkadaHttp {
 
 struct Connector {
     client: Client<WithinTime<HttpsConnector<TcpConnector>>, SdkBody>,
-    /// Time until the head of the answer.
+    /// Time until the head of the answer, and again until its end.
     limit: Option<Duration>,
 }
 
@@ -97,6 +109,7 @@ impl fmt::Debug for Connector {
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let shorten = request.extension::<Shorten>().copied();
         let request = match request.try_into_http1x() {
             Ok(request) => request,
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
@@ -104,17 +117,23 @@ impl HttpConnector for Connector {
         let answer = self.client.request(request);
         let limit = self.limit;
         HttpConnectorFuture::new(async move {
-            let answer = match limit {
-                Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| {
-                    ConnectorError::timeout(format!("no answer within {} s", limit.as_secs_f32()).into())
-                })?,
-                None => answer.await,
-            };
-            let answer = answer.map_err(connector_error)?;
-            let answer = answer.map(SdkBody::from_body_1_x);
+            let (head, body) = within(limit, answer).await?.map_err(connector_error)?.into_parts();
+            let body = within(limit, Limited::new(body, LONGEST_ANSWER).collect()).await?;
+            let mut body = body.map_err(ConnectorError::io)?.to_bytes();
+            if let Some(Shorten(shorten)) = shorten.filter(|_| head.status == StatusCode::OK) {
+                body = shorten(body);
+            }
+            let answer = http::Response::from_parts(head, SdkBody::from(body));
             answer.try_into().map_err(|error| ConnectorError::other(BoxError::from(error), None))
         })
     }
+}
+
+async fn within<T>(limit: Option<Duration>, doing: impl Future<Output = T>) -> Result<T, ConnectorError> {
+    let Some(limit) = limit else { return Ok(doing.await) };
+    tokio::time::timeout(limit, doing)
+        .await
+        .map_err(|_| ConnectorError::timeout(format!("no answer within {} s", limit.as_secs_f32()).into()))
 }
 
 fn connector_error(error: hyper_util::client::legacy::Error) -> ConnectorError {

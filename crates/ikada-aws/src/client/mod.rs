@@ -18,6 +18,7 @@ pub use credentials::KeptCredentials;
 pub use endpoint::{EndpointError, endpoint_url};
 pub use failure::{Failure, FailureKind, NEEDS_A_PERSON, classify};
 pub use http::IkadaHttp;
+pub(crate) use http::Shorten;
 pub use options::{AwsOptions, Destination};
 pub use session::{Role, Session, SessionSettings};
 pub use tls::{TlsError, TlsSettings};

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ikada_diag::{Diagnostic, Diagnostics, Spanned, codes};
-use ikada_options::{OptionValue, Options, PropertyBag, Seconds, TlsOptions};
+use ikada_options::{NetOptions, Options, PropertyBag, Seconds, TlsOptions};
 
 use super::credentials::chain;
 use super::endpoint::endpoint_url;
 use super::session::{Role, Session, SessionSettings};
 use super::tls::TlsSettings;
+
+/// How long a connection may take when `net.connect_timeout` does not say.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long an answer may take when `net.io_timeout` does not say: a full batch over a slow line, and then some.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -56,13 +59,15 @@ pub struct Destination {
 }
 
 impl AwsOptions {
-    /// Checks the options and finds the session they ask for. `port` is the output's own option of that name.
+    /// Checks the options and finds the session they ask for. `port` is the output's own option of that name, `net` what all
+    /// outputs have.
     ///
     /// Nothing is connected and nothing but the TLS files is opened.
     pub fn destination(
         &self,
         port: Option<&Spanned<u16>>,
         bag: &PropertyBag,
+        net: Option<&NetOptions>,
         diags: &mut Diagnostics,
     ) -> Option<Destination> {
         let endpoint = self.endpoint_url(port, diags);
@@ -73,8 +78,8 @@ impl AwsOptions {
             profile: self.profile.as_ref().map(|profile| profile.value.clone()),
             role: role?,
             tls: tls?,
-            connect_timeout: net_option(bag, "net.connect_timeout").unwrap_or(Duration::from_secs(10)),
-            answer_timeout: net_option(bag, "net.io_timeout").unwrap_or(ANSWER),
+            connect_timeout: given(net.map(|net| net.connect_timeout)).unwrap_or(CONNECT),
+            answer_timeout: given(net.map(|net| net.io_timeout)).unwrap_or(ANSWER),
         };
         Some(Destination { endpoint: endpoint?, session: Session::shared(settings) })
     }
@@ -139,10 +144,9 @@ fn url(name: &str, text: &Spanned<String>, port: Option<u16>, diags: &mut Diagno
     }
 }
 
-/// A time among the options all outputs have; those are read, and complained of, elsewhere. 0 is not given.
-fn net_option(bag: &PropertyBag, name: &str) -> Option<Duration> {
-    let Seconds(time) = Seconds::parse_value(&bag.peek(name)?.value.value).ok()?;
-    (!time.is_zero()).then_some(time)
+/// A time that is set: 0 is none.
+fn given(time: Option<Seconds>) -> Option<Duration> {
+    time.map(|Seconds(time)| time).filter(|time| !time.is_zero())
 }
 
 #[cfg(test)]

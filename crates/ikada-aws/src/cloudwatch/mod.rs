@@ -46,7 +46,7 @@ pub(crate) fn plugin() -> OutputPlugin {
 }
 
 fn build(bag: &mut PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Box<dyn Output>> {
-    let settled = CloudWatchOptions::parse(bag, diags)?.settle(bag, diags)?;
+    let settled = CloudWatchOptions::parse(bag, diags)?.settle(bag, cx.net.as_ref(), diags)?;
     let encoder = MessageEncoder::new(settled.log_key.as_deref(), cx.service.json);
     let sender =
         Sender::new(settled.destination, settled.creation, settled.log_format, settled.extra_user_agent);

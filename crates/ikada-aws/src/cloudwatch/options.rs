@@ -1,7 +1,7 @@
 //! The options of `cloudwatch_logs`.
 
 use ikada_diag::{Diagnostic, Diagnostics, Spanned, codes};
-use ikada_options::{Choice, Options, PropertyBag};
+use ikada_options::{Choice, NetOptions, Options, PropertyBag};
 use ikada_record::accessor::Template;
 
 use super::names::{Names, PlainStream, write_group, write_stream};
@@ -99,13 +99,18 @@ pub(super) struct Creation {
 
 impl CloudWatchOptions {
     /// Checks the options against each other and against the service's rules.
-    pub(super) fn settle(self, bag: &PropertyBag, diags: &mut Diagnostics) -> Option<Settled> {
+    pub(super) fn settle(
+        self,
+        bag: &PropertyBag,
+        net: Option<&NetOptions>,
+        diags: &mut Diagnostics,
+    ) -> Option<Settled> {
         let errors = diags.counts().errors;
         self.refuse_unsupported(diags);
         let names = self.names(bag, diags);
         let creation = self.creation(diags);
         let log_format = self.log_format(diags);
-        let destination = self.aws.destination(self.port.as_ref(), bag, diags);
+        let destination = self.aws.destination(self.port.as_ref(), bag, net, diags);
         if diags.counts().errors > errors {
             return None;
         }
@@ -178,7 +183,8 @@ impl CloudWatchOptions {
     ) {
         if name.value.contains("$(") {
             let message = format!("`{option}`: `$(…)` is no template here and is not filled in");
-            let help = format!("type `{} $TAG`", option.replace("_name", "_template"));
+            let help =
+                format!("type `{} {}`", option.replace("_name", "_template"), as_template(&name.value));
             diags.push(Diagnostic::warning(codes::ADJUSTED_VALUE, message).at(name.span).help(help));
             return;
         }
@@ -194,7 +200,7 @@ impl CloudWatchOptions {
 
     fn creation(&self, diags: &mut Diagnostics) -> Creation {
         let days = &self.log_retention_days;
-        if days.value != 0 && !RETENTION_DAYS.contains(&days.value) {
+        if self.auto_create_group && days.value != 0 && !RETENTION_DAYS.contains(&days.value) {
             let longer = RETENTION_DAYS.iter().find(|known| **known > days.value);
             let near = longer.or(RETENTION_DAYS.last()).copied().unwrap_or_default();
             let message =
@@ -222,6 +228,18 @@ impl CloudWatchOptions {
             diags.push(Diagnostic::error(codes::BAD_VALUE, message).at(format.span));
         }
         Some(format.value.clone())
+    }
+}
+
+/// A name with the `$(…)` of the Go plugin as a template of ours; `$TAG`, which holds the task's id, where there is none: a
+/// reference ends at a dot only, and no record has a field `ecs_task_id`.
+fn as_template(name: &str) -> String {
+    let reference_goes_on = name.split(')').skip(1).any(|after| !after.is_empty() && !after.starts_with('.'));
+    let text = name.replace("$(tag", "$(TAG").replace("$(", "$").replace(')', "");
+    let is_template = Template::new(&text).is_ok_and(|template| template.cautions().next().is_none());
+    match is_template && !reference_goes_on && !text.contains("ecs_task_id") {
+        true => text,
+        false => "$TAG".to_owned(),
     }
 }
 
@@ -253,5 +271,15 @@ mod tests {
     #[test]
     fn the_set_is_sound() {
         check_set::<CloudWatchOptions>();
+    }
+
+    #[test]
+    fn a_template_of_the_go_plugin_is_told_as_ours_where_there_is_one() {
+        assert_eq!(as_template("/ecs/$(ecs_cluster).$(container_name)"), "/ecs/$ecs_cluster.$container_name");
+        assert_eq!(as_template("logs-$(tag[1])"), "logs-$TAG[1]");
+        assert_eq!(as_template("/ecs/$(kubernetes['pod_name'])"), "/ecs/$kubernetes['pod_name']");
+        for name in ["/ecs/$(ecs_cluster)/application", "$(ecs_task_id)", "$(unclosed['"] {
+            assert_eq!(as_template(name), "$TAG", "{name}");
+        }
     }
 }

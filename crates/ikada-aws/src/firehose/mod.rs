@@ -45,7 +45,7 @@ pub(crate) fn plugin() -> OutputPlugin {
 }
 
 fn build(bag: &mut PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Box<dyn Output>> {
-    let settled = FirehoseOptions::parse(bag, diags)?.settle(bag, diags)?;
+    let settled = FirehoseOptions::parse(bag, diags)?.settle(bag, cx.net.as_ref(), diags)?;
     let encoder = LineEncoder::new(settled.content, cx.service.json);
     let sender = Arc::new(Sender::new(settled.destination, settled.delivery_stream));
     Some(Box::new(Batcher::new(encoder, settled.compressor, settled.aggregate, sender)))

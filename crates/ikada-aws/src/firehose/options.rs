@@ -1,7 +1,7 @@
 //! The options of `kinesis_firehose`.
 
 use ikada_diag::{Diagnostic, Diagnostics, Spanned, codes};
-use ikada_options::{Choice, Options, PropertyBag};
+use ikada_options::{Choice, NetOptions, Options, PropertyBag};
 use ikada_record::accessor::Accessor;
 
 use super::compress::Compressor;
@@ -65,12 +65,17 @@ pub(super) struct Settled {
 
 impl FirehoseOptions {
     /// Checks the options against each other and against the service's rules.
-    pub(super) fn settle(self, bag: &PropertyBag, diags: &mut Diagnostics) -> Option<Settled> {
+    pub(super) fn settle(
+        self,
+        bag: &PropertyBag,
+        net: Option<&NetOptions>,
+        diags: &mut Diagnostics,
+    ) -> Option<Settled> {
         let errors = diags.counts().errors;
         self.check_name(diags);
         let content = self.content(bag, diags);
         let compressor = self.compressor(diags);
-        let destination = self.aws.destination(self.port.as_ref(), bag, diags);
+        let destination = self.aws.destination(self.port.as_ref(), bag, net, diags);
         if diags.counts().errors > errors {
             return None;
         }

@@ -185,7 +185,7 @@ impl S3Options {
         let rules = self.rules(diags);
         let encoder = self.encoder(cx, diags);
         self.default_region();
-        let destination = self.aws.destination(None, bag, diags);
+        let destination = self.aws.destination(None, bag, cx.net.as_ref(), diags);
         if self.bucket.value.contains(['/', ' ']) {
             let message = format!("`{}` is no bucket name", self.bucket.value);
             diags.push(
@@ -243,7 +243,10 @@ impl S3Options {
             Ok(keys) => Some(keys),
             Err(error) => {
                 let message = format!("`s3_key_format`: `{}` {error}", format.value);
-                let help = format!("type `/{}`", format.value.trim_start_matches('/'));
+                let help = match format.value.trim_start_matches('/') {
+                    "" => "type `/logs/$TAG/%Y/%m/%d/$UUID`".to_owned(),
+                    named => format!("type `/{named}`"),
+                };
                 diags.push(Diagnostic::error(codes::BAD_TEMPLATE, message).at(format.span).help(help));
                 None
             }

@@ -1,6 +1,6 @@
 //! `cloudwatch_logs`.
 
-use ikada_localaws::{Config, CutPoint, Fault, FaultKind, LocalAws, Service, When};
+use ikada_localaws::{Config, CutPoint, Down, Fault, FaultKind, LocalAws, Service, When};
 use ikada_plugin::Outcome;
 use ikada_record::DropReason;
 use serde_json::{Value, json};
@@ -268,6 +268,22 @@ in_child! {
             let numbers = report.sequence(Service::Logs, "g:pre-app", "t").unwrap();
             assert_eq!((numbers.lost(100), numbers.duplicated, rig.retries.len()), (0, 100, 1), "{at:?}");
         }
+    }
+
+    fn a_peer_that_is_silent_or_gone_costs_an_attempt_and_no_more() {
+        let aws = with_stream();
+        let options = format!("{OPTIONS}net.io_timeout 0.3\nnet.connect_timeout 1\n");
+        let mut rig = Rig::new(&aws, "cloudwatch_logs", &options);
+        for (down, said) in [(Down::BlackHole, "no answer within 1.3 s"), (Down::Refuse, "refused")] {
+            rig.push_numbered("app", 10);
+            aws.faults().down(down);
+            let Outcome::Retry { cause, .. } = rig.attempt_once().await else { panic!() };
+            assert!(cause.message.contains(said), "{cause}");
+            aws.faults().up();
+        }
+        rig.push("app", &[(now_ms(), text(1))]);
+        rig.finish().await;
+        assert_eq!(messages(&aws, "pre-app"), [r#"{"log":"message 1"}"#]);
     }
 
     fn expired_credentials_are_renewed_within_the_attempt() {

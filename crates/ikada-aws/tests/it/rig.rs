@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use ikada_diag::{Diagnostics, Sources, Spanned};
 use ikada_localaws::LocalAws;
-use ikada_options::{Property, PropertyBag};
+use ikada_options::{NetOptions, Options, Property, PropertyBag};
 use ikada_plugin::registry::{BuildContext, find};
 use ikada_plugin::{Batch, InstanceId, Kind, Outcome, Output, Routed, SendError, Service};
 use ikada_record::{ChunkBuilder, DropReason, Ledger, Receipt, Share, Tag, Timestamp};
@@ -192,6 +192,7 @@ pub(crate) fn build(plugin: &str, options: &str) -> (Option<Box<dyn Output>>, Ve
         at += line.len();
     }
     let mut bag = PropertyBag::new(format!("output {plugin}"), file.span(0, 0), properties);
+    let mut diags = Diagnostics::new();
     let id = InstanceId {
         kind: Kind::Output,
         plugin: plugin.to_owned(),
@@ -203,10 +204,9 @@ pub(crate) fn build(plugin: &str, options: &str) -> (Option<Box<dyn Output>>, Ve
         service: Arc::new(Service::default()),
         tag: None,
         mem_buf_limit: None,
-        net: None,
+        net: NetOptions::parse(&mut bag, &mut diags),
         dry_run: false,
     };
-    let mut diags = Diagnostics::new();
     let outputs = ikada_aws::outputs();
     let plugin = find(&outputs, plugin).unwrap();
     let output = (plugin.build)(&mut bag, &cx, &mut diags);
