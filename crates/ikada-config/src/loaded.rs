@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ikada_diag::{Diagnostic, Diagnostics, Sources, Span, codes};
 
 use crate::classic::{Loader, Place};
-use crate::document::{Document, Section, SectionKind};
+use crate::document::{Document, Format, Section, SectionKind};
 use crate::env::{Env, MapEnv};
 use crate::files::{Files, MemoryFiles};
 use crate::variables::Variables;
@@ -125,7 +125,11 @@ impl Loaded {
                 SectionKind::Parser | SectionKind::MultilineParser => self.document.push_section(section),
                 SectionKind::Unknown => {}
                 _ => {
-                    let message = format!("`[{}]` in a parsers file is ignored", section.name.value);
+                    let name = &section.name.value;
+                    let message = match section.format {
+                        Format::Classic => format!("`[{name}]` in a parsers file is ignored"),
+                        Format::Yaml => format!("`{name}` in a parsers file is ignored"),
+                    };
                     self.diagnostics.push(
                         Diagnostic::warning(codes::UNSUPPORTED_SECTION, message)
                             .at(section.header)

@@ -172,7 +172,9 @@ impl Loader<'_> {
     fn read(&mut self, pending: &Pending) -> Result<(Vec<u8>, Identity), Refusal> {
         let Pending { path, name, span, by_pattern } = pending;
         if self.place.files.is_dir(path) {
-            return Err((!by_pattern).then(|| is_directory(name)));
+            return Err(
+                (!by_pattern).then(|| is_directory(name, if self.reads_yaml() { "yaml" } else { "conf" }))
+            );
         }
         let unreadable = |error: &io::Error| {
             Diagnostic::error(codes::UNREADABLE_FILE, format!("cannot read `{name}`: {}", reason(error)))
@@ -234,9 +236,9 @@ impl Loader<'_> {
     }
 }
 
-fn is_directory(name: &str) -> Diagnostic {
+fn is_directory(name: &str, extension: &str) -> Diagnostic {
     Diagnostic::warning(codes::INCLUDE_DIRECTORY, format!("`{name}` is a directory; nothing is read from it"))
-        .help(format!("`{}/*.conf` names the files in it", name.trim_end_matches('/')))
+        .help(format!("`{}/*.{extension}` names the files in it", name.trim_end_matches('/')))
 }
 
 /// Returns what the system says, without its number.

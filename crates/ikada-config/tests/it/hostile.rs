@@ -250,6 +250,14 @@ fn yaml_with_too_many_parts_is_a_finding() {
 }
 
 #[test]
+fn many_findings_on_one_long_line_of_yaml_are_told() {
+    let text = format!("{{ {} }}", "service: { x: [] }, ".repeat(100_000));
+    let mut loaded = from_text("main.yaml", text);
+    build(&mut loaded);
+    assert_eq!(lines(&loaded).len(), ikada_diag::Diagnostics::LIMIT);
+}
+
+#[test]
 fn stars_without_end_are_a_bounded_number_of_findings() {
     let text = format!("pipeline:\n  outputs:\n{}", "    - { name: a, match: * }\n".repeat(1000));
     let loaded = from_text("main.yaml", text);

@@ -270,7 +270,7 @@ fn includes_that_go_wrong_are_told_as_in_the_classic_format() {
             "/etc/main.yaml:1:44: warning[include-repeated]: `/etc/./a.yaml` was included before at /etc/main.yaml:1; this has no effect (help: remove one of the two)",
             "/etc/main.yaml:1:54: error[include-cycle]: `/etc/main.yaml` includes itself (help: remove this line; the files include each other in the order `/etc/main.yaml`)",
             "/etc/main.yaml:1:66: error[missing-include]: the included file `${X}.yaml` does not exist (help: variables are not replaced in the path of an include: write the path itself)",
-            "/etc/main.yaml:1:78: warning[include-directory]: `/etc/d` is a directory; nothing is read from it (help: `/etc/d/*.conf` names the files in it)",
+            "/etc/main.yaml:1:78: warning[include-directory]: `/etc/d` is a directory; nothing is read from it (help: `/etc/d/*.yaml` names the files in it)",
         ]
     );
 }
@@ -287,7 +287,7 @@ fn a_parsers_file_may_be_yaml() {
     assert_eq!(
         lines(&loaded),
         [
-            "/etc/p.yaml:5:7: warning[unsupported-section]: `[inputs]` in a parsers file is ignored (help: move it to a file that is included)"
+            "/etc/p.yaml:5:7: warning[unsupported-section]: `inputs` in a parsers file is ignored (help: move it to a file that is included)"
         ]
     );
 }
