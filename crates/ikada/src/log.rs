@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn who_logs_never_waits_for_who_reads_and_lost_lines_are_counted() {
         let text = Arc::new(Mutex::new(Vec::new()));
-        let (go_on, asked) = std::sync::mpsc::channel();
+        let (go_on, asked) = std::sync::mpsc::sync_channel(0);
         let pen = Pen::new(Box::new(Slow(text.clone(), asked)));
         for n in 0..2 * WAITING {
             pen.order(Order::Line(format!("{n}\n")));

@@ -105,7 +105,7 @@ impl Input for Blocks {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_input_that_blocks_its_thread_does_not_hold_the_end_up() {
-    let (release, blocked) = std::sync::mpsc::channel();
+    let (release, blocked) = std::sync::mpsc::sync_channel(0);
     let mut slot = input("in.0", script(Vec::new(), Then::Wait), None);
     slot.input = Box::new(Blocks(blocked));
     let engine = Engine::start(Pipeline { inputs: vec![slot], ..Pipeline::default() }).await.unwrap();
