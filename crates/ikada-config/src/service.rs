@@ -22,9 +22,9 @@ pub struct ServiceOptions {
     /// Time that deliveries have at the end; -1 waits until everything is delivered.
     #[option(default = "5")]
     pub grace: Grace,
-    /// Runs in the background.
+    /// Runs in the background. `on` is not supported: the process stays in the foreground, and a warning says so.
     #[option(default = "off")]
-    pub daemon: bool,
+    pub daemon: Spanned<bool>,
     /// How much is logged.
     #[option(default = "info")]
     pub log_level: LogLevel,
@@ -34,10 +34,10 @@ pub struct ServiceOptions {
     /// File with parser definitions; may be given more than once.
     #[option(example = "parsers.conf")]
     pub parsers_file: Vec<Spanned<PathBuf>>,
-    /// File that names shared objects; may be given more than once.
+    /// File that names shared objects; may be given more than once. They are not loaded, and a warning says so.
     #[option(example = "plugins.conf")]
     pub plugins_file: Vec<Spanned<PathBuf>>,
-    /// File with stream tasks.
+    /// File with stream tasks. Not supported.
     #[option(example = "streams.conf")]
     pub streams_file: Option<Spanned<PathBuf>>,
     /// Serves health and metrics over HTTP.
@@ -61,62 +61,62 @@ pub struct ServiceOptions {
     /// Seconds that are looked back on for health.
     #[option(default = "60")]
     pub hc_period: u64,
-    /// Reads the configuration anew when it is told to.
+    /// Reads the configuration anew when it is told to. `on` is not supported yet, and a warning says so.
     #[option(default = "off")]
-    pub hot_reload: bool,
+    pub hot_reload: Spanned<bool>,
     /// Has no effect: a reload waits for everything that is under way.
     #[option(name = "hot_reload.ensure_thread_safety", no_effect)]
     pub hot_reload_ensure_thread_safety: Option<bool>,
-    /// Seconds that a reload may take; 0 sets no limit.
-    #[option(name = "hot_reload.timeout", default = "0")]
-    pub hot_reload_timeout: Seconds,
+    /// Has no effect: there is no reload yet.
+    #[option(name = "hot_reload.timeout", no_effect)]
+    pub hot_reload_timeout: Option<Seconds>,
     /// Shortest time before a delivery is tried again.
     #[option(name = "scheduler.base", default = "5")]
     pub scheduler_base: Seconds,
     /// Longest time before a delivery is tried again.
     #[option(name = "scheduler.cap", default = "2000")]
     pub scheduler_cap: Seconds,
-    /// Directory for records that wait for their outputs.
+    /// Directory for records that wait for their outputs. Not supported yet: they wait in memory, and a warning says so.
     #[option(name = "storage.path", example = "/var/lib/ikada")]
     pub storage_path: Option<Spanned<PathBuf>>,
-    /// Whether what is stored is written through to the disk at once.
-    #[option(name = "storage.sync", default = "normal")]
-    pub storage_sync: StorageSync,
-    /// Guards what is stored with a checksum.
-    #[option(name = "storage.checksum", default = "off")]
-    pub storage_checksum: bool,
-    /// Counts what is stored and serves the figures.
-    #[option(name = "storage.metrics", default = "on")]
-    pub storage_metrics: bool,
-    /// Stored chunks that are held in memory at once.
-    #[option(name = "storage.max_chunks_up", default = "128")]
-    pub storage_max_chunks_up: u64,
-    /// Memory for chunks that an earlier run has left.
-    #[option(name = "storage.backlog.mem_limit", default = "100M")]
-    pub storage_backlog_mem_limit: ByteSize,
-    /// Delivers what an earlier run has left at the end as well.
-    #[option(name = "storage.backlog.flush_on_shutdown", default = "off")]
-    pub storage_backlog_flush_on_shutdown: bool,
-    /// Deletes stored chunks that are damaged.
-    #[option(name = "storage.delete_irrecoverable_chunks", default = "off")]
-    pub storage_delete_irrecoverable_chunks: bool,
-    /// Gives back the unused space of stored chunks.
-    #[option(name = "storage.trim_files", default = "off")]
-    pub storage_trim_files: bool,
-    /// Where records of inputs that inherit it wait for their outputs.
-    #[option(name = "storage.type", default = "memory")]
-    pub storage_type: ikada_options::StorageType,
-    /// Gives inputs without a storage type of their own that of the service.
-    #[option(name = "storage.inherit", default = "off")]
-    pub storage_inherit: bool,
-    /// Keeps what could not be delivered.
-    #[option(name = "storage.keep.rejected", default = "off")]
-    pub storage_keep_rejected: bool,
-    /// Directory below `storage.path` for what could not be delivered.
-    #[option(name = "storage.rejected.path", default = "rejected")]
-    pub storage_rejected_path: PathBuf,
-    /// Disk space for what could not be delivered.
-    #[option(name = "storage.rejected.limit", example = "500M")]
+    /// Has no effect yet: records are held in memory.
+    #[option(name = "storage.sync", no_effect)]
+    pub storage_sync: Option<StorageSync>,
+    /// Has no effect yet: records are held in memory.
+    #[option(name = "storage.checksum", no_effect)]
+    pub storage_checksum: Option<bool>,
+    /// Has no effect yet: records are held in memory, and nothing is stored that could be counted.
+    #[option(name = "storage.metrics", no_effect)]
+    pub storage_metrics: Option<bool>,
+    /// Has no effect: memory is bounded in bytes.
+    #[option(name = "storage.max_chunks_up", no_effect)]
+    pub storage_max_chunks_up: Option<u64>,
+    /// Has no effect yet: records are held in memory.
+    #[option(name = "storage.backlog.mem_limit", no_effect)]
+    pub storage_backlog_mem_limit: Option<ByteSize>,
+    /// Has no effect yet: records are held in memory.
+    #[option(name = "storage.backlog.flush_on_shutdown", no_effect)]
+    pub storage_backlog_flush_on_shutdown: Option<bool>,
+    /// Has no effect yet: records are held in memory.
+    #[option(name = "storage.delete_irrecoverable_chunks", no_effect)]
+    pub storage_delete_irrecoverable_chunks: Option<bool>,
+    /// Has no effect yet: records are held in memory.
+    #[option(name = "storage.trim_files", no_effect)]
+    pub storage_trim_files: Option<bool>,
+    /// Has no effect yet: records are held in memory.
+    #[option(name = "storage.type", no_effect)]
+    pub storage_type: Option<ikada_options::StorageType>,
+    /// Has no effect yet: records are held in memory.
+    #[option(name = "storage.inherit", no_effect)]
+    pub storage_inherit: Option<bool>,
+    /// Has no effect yet: what an output refuses is counted as dropped.
+    #[option(name = "storage.keep.rejected", no_effect)]
+    pub storage_keep_rejected: Option<bool>,
+    /// Has no effect yet: what an output refuses is counted as dropped.
+    #[option(name = "storage.rejected.path", no_effect)]
+    pub storage_rejected_path: Option<PathBuf>,
+    /// Has no effect yet: what an output refuses is counted as dropped.
+    #[option(name = "storage.rejected.limit", no_effect)]
     pub storage_rejected_limit: Option<SizeLimit>,
     /// Has no effect: the system resolves names.
     #[option(name = "dns.mode", no_effect)]
@@ -160,8 +160,8 @@ pub struct ServiceOptions {
     /// Writes letters beyond ASCII as `\u` escapes.
     #[option(name = "json.escape_unicode", example = "off")]
     pub json_escape_unicode: Option<bool>,
-    /// Bytes that the lines of one record may have together.
-    #[option(example = "2MB")]
+    /// Has no effect yet: no lines are joined.
+    #[option(name = "multiline_buffer_limit", no_effect)]
     pub multiline_buffer_limit: Option<BinarySize>,
     /// Has no effect: there are no coroutines.
     #[option(no_effect)]

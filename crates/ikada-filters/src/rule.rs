@@ -94,9 +94,21 @@ fn regex(pattern: &str, span: Span, found: &mut Diagnostics) -> Option<Regex> {
         .map_err(|error| {
             let message = format!("`{pattern}` is no regular expression: {}", error.message);
             let place = part(span, pattern, error.position, pattern.len());
-            found.push(Diagnostic::error(codes::BAD_REGEX, message).at(place));
+            found.push(Diagnostic::error(codes::BAD_REGEX, message).at(place).help(regex_help(pattern)));
         })
         .ok()
+}
+
+/// `*failure*` is how files are named; it is what people write who have not met regular expressions.
+fn regex_help(pattern: &str) -> String {
+    let bare = pattern.trim_matches('*');
+    match bare.len() < pattern.len()
+        && bare.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && !bare.is_empty()
+    {
+        true => format!("an expression matches anywhere in the text: type `{bare}`"),
+        false => "put a backslash before a sign that stands for itself: `\\*`".to_owned(),
+    }
 }
 
 /// The two words, `None` if there is only one.

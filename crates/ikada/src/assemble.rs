@@ -9,15 +9,17 @@ use std::time::Duration;
 use ikada_config::{Instance, Loaded, ServiceOptions};
 use ikada_diag::{Diagnostic, Diagnostics, Span, Spanned, codes};
 use ikada_engine::{FilterSlot, InputSlot, Limits, OutputSlot, Pipeline};
-use ikada_options::{FilterCommon, InputCommon, LogLevel, OptionSet, Options, OutputCommon, PropertyBag};
+use ikada_options::{
+    FilterCommon, InputCommon, LogLevel, OptionSet, Options, OutputCommon, PropertyBag, quoted_list,
+};
 use ikada_plugin::registry::{BuildContext, Plugin, Registry, find};
 use ikada_plugin::{InstanceId, Kind, RetryLimit, Service};
 use ikada_record::Ledger;
 use ikada_record::json::JsonStyle;
 use ikada_route::{Matcher, Pattern, TagRegex};
 
-use crate::memory;
 use crate::plugins::{MISSING_FILTERS, MISSING_INPUTS, MISSING_OUTPUTS, Missing};
+use crate::{idle, memory};
 
 /// A pipeline, and the log levels that single instances ask for.
 pub struct Assembled {
@@ -32,6 +34,7 @@ pub struct Assembled {
 /// Builds every plugin of a loaded configuration. Findings are added to `loaded`.
 pub fn assemble(loaded: &mut Loaded, registry: &Registry, dry_run: bool) -> Assembled {
     let config = ikada_config::build_pipeline(&loaded.document, &mut loaded.diagnostics);
+    idle::tell_of_service(&config.service, &mut loaded.diagnostics);
     let service = Arc::new(Service {
         flush: config.service.flush.0,
         json: JsonStyle { escape_unicode: config.service.json_escape_unicode.unwrap_or(true) },
@@ -87,6 +90,7 @@ impl Work<'_> {
         let common = InputCommon::parse(&mut instance.bag, self.found);
         let mut cx = self.context(&id);
         if let Some(common) = &common {
+            idle::tell_of_input(common, self.found);
             self.level(&id, common.log_level);
             cx.tag = common.tag.as_ref().map(|tag| tag.value.clone());
             cx.mem_buf_limit =
@@ -153,6 +157,9 @@ impl Work<'_> {
         common: &OptionSet,
     ) -> Option<Box<P>> {
         let built = (plugin.build)(bag, cx, self.found);
+        if cx.id.kind != Kind::Filter {
+            idle::take_of_connections(bag, self.found);
+        }
         bag.finish(&[&(plugin.options)(), common], self.found);
         built
     }
@@ -198,22 +205,29 @@ fn bad_regex(span: Span, error: &dyn std::fmt::Display) -> Diagnostic {
 fn unknown_plugin<P: ?Sized>(name: &Spanned<String>, known: &[Plugin<P>], missing: &[Missing]) -> Diagnostic {
     if let Some(missing) = missing.iter().find(|missing| missing.name == name.value) {
         let message = format!("Fluent Bit has `{}`, Ikada does not have it yet", name.value);
-        let help = (!missing.instead.is_empty()).then(|| missing.instead.to_owned());
-        return Diagnostic::error(codes::UNSUPPORTED_PLUGIN, message).at(name.span).maybe_help(help);
+        let help = match missing.instead {
+            "" => format!("there are {}", names_of(known)),
+            instead => instead.to_owned(),
+        };
+        return Diagnostic::error(codes::UNSUPPORTED_PLUGIN, message).at(name.span).help(help);
     }
     let near = known
         .iter()
         .map(|plugin| (strsim::jaro_winkler(plugin.name, &name.value), plugin.name))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .filter(|(likeness, _)| *likeness > 0.75);
-    let names: Vec<_> = known.iter().map(|plugin| plugin.name).collect();
     let help = match near {
         Some((_, near)) => format!("did you mean `{near}`?"),
-        None => format!("there are {}", names.join(", ")),
+        None => format!("there are {}", names_of(known)),
     };
     Diagnostic::error(codes::UNKNOWN_PLUGIN, format!("no plugin is named `{}`", name.value))
         .at(name.span)
         .help(help)
+}
+
+fn names_of<P: ?Sized>(known: &[Plugin<P>]) -> String {
+    let names: Vec<_> = known.iter().map(|plugin| plugin.name).collect();
+    quoted_list(&names, "and")
 }
 
 fn identify(kind: Kind, instance: &Instance) -> Arc<InstanceId> {

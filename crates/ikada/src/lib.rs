@@ -26,6 +26,7 @@ pub mod assemble;
 pub mod cli;
 pub mod help;
 pub mod http;
+mod idle;
 pub mod log;
 mod memory;
 pub mod plugins;

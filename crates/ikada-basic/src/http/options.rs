@@ -140,21 +140,29 @@ pub struct Header {
     value: HeaderValue,
 }
 
-/// Headers that say how a request is framed.
+/// Headers that say how a request is framed and sent.
 const OURS: [HeaderName; 4] = [CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING];
 
 impl OptionValue for Header {
     const KIND: &'static str = "header";
 
     fn parse_value(text: &str) -> Result<Self, ValueError> {
+        Self::parse_with_warnings(text, &mut Vec::new())
+    }
+
+    fn parse_with_warnings(text: &str, warnings: &mut Vec<ValueError>) -> Result<Self, ValueError> {
         let Some((name, value)) = text.split_once([' ', '\t']) else {
             return Err(ValueError::new("is a name without a value").help("type `header X-Team payments`"));
         };
+        // Quotes around a name without blanks do not count in Fluent Bit; those of the value do.
+        let name = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name);
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
             ValueError::new("does not start with a header's name")
                 .help("type the name without a colon: `header X-Team payments`")
         })?;
-        if OURS.contains(&name) {
+        if name == CONNECTION {
+            warnings.push(ValueError::new("is left out: connections are kept as long as they work"));
+        } else if OURS.contains(&name) {
             return Err(ValueError::new("is a header that the router sets itself").help("remove it"));
         }
         let mut value = HeaderValue::from_bytes(value.trim().as_bytes())
@@ -190,7 +198,7 @@ pub(super) fn refuse_unsupported(bag: &mut PropertyBag, diagnostics: &mut Diagno
         "gelf_level_key",
         "gelf_tag_key",
     ];
-    const OAUTH2: [&str; 11] = [
+    const OAUTH2: [&str; 17] = [
         "oauth2.enable",
         "oauth2.token_url",
         "oauth2.client_id",
@@ -202,6 +210,12 @@ pub(super) fn refuse_unsupported(bag: &mut PropertyBag, diagnostics: &mut Diagno
         "oauth2.refresh_skew_seconds",
         "oauth2.timeout",
         "oauth2.connect_timeout",
+        "oauth2.user_agent",
+        "oauth2.jwt_key_file",
+        "oauth2.jwt_cert_file",
+        "oauth2.jwt_aud",
+        "oauth2.jwt_header",
+        "oauth2.jwt_ttl_seconds",
     ];
     refuse(bag, &AWS, "remove it: requests cannot be signed for AWS yet", diagnostics);
     refuse(bag, &GELF, "remove it: `format json_lines` is the nearest there is", diagnostics);
@@ -289,10 +303,11 @@ impl HttpOptions {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.format.value.content_type()));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("ikada/", env!("CARGO_PKG_VERSION"))));
         headers.extend(self.basic(diagnostics).map(|value| (AUTHORIZATION, value)));
-        for header in &self.header {
-            headers.remove(&header.value.name);
+        let written = || self.header.iter().map(|header| &header.value).filter(|h| h.name != CONNECTION);
+        for header in written() {
+            headers.remove(&header.name);
         }
-        for Header { name, value } in self.header.iter().map(|header| &header.value) {
+        for Header { name, value } in written() {
             headers.append(name.clone(), value.clone());
         }
         headers
