@@ -57,6 +57,9 @@ pub trait OptionValue: Sized {
     /// The allowed texts with their docs, where only some are allowed.
     const CHOICES: &'static [(&'static str, &'static str)] = &[];
 
+    /// Whether a value may hold a secret, so that findings do not show it.
+    const IS_SECRET: bool = false;
+
     /// Reads a value.
     ///
     /// # Errors
@@ -313,7 +316,9 @@ fn read<I: Item>(property: &Property, order: usize, diags: &mut Diagnostics) -> 
     let text = &property.value.value;
     let result = I::Value::parse_with_warnings(text, &mut warnings);
     let say = |error: ValueError| {
-        let message = format!("`{}`: `{}` {}", property.key.value, property.shown(), error.message);
+        let value =
+            if I::Value::IS_SECRET { "the value".to_owned() } else { format!("`{}`", property.shown()) };
+        let message = format!("`{}`: {value} {}", property.key.value, error.message);
         Diagnostic::error(codes::BAD_VALUE, message).at(property.value.span).maybe_help(error.help)
     };
     diags.extend(warnings.into_iter().map(|warning| Diagnostic {

@@ -145,6 +145,7 @@ const OURS: [HeaderName; 4] = [CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, TRA
 
 impl OptionValue for Header {
     const KIND: &'static str = "header";
+    const IS_SECRET: bool = true;
 
     fn parse_value(text: &str) -> Result<Self, ValueError> {
         Self::parse_with_warnings(text, &mut Vec::new())
@@ -161,7 +162,8 @@ impl OptionValue for Header {
                 .help("type the name without a colon: `header X-Team payments`")
         })?;
         if name == CONNECTION {
-            warnings.push(ValueError::new("is left out: connections are kept as long as they work"));
+            warnings
+                .push(ValueError::new("is left out: the router says itself how long a connection is kept"));
         } else if OURS.contains(&name) {
             return Err(ValueError::new("is a header that the router sets itself").help("remove it"));
         }
