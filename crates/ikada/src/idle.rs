@@ -3,10 +3,10 @@
 
 use ikada_config::ServiceOptions;
 use ikada_diag::{Diagnostic, Diagnostics, Span, codes};
-use ikada_options::{InputCommon, PropertyBag, StorageType};
+use ikada_options::{InputCommon, Options, PropertyBag, StorageType, TlsOptions};
 
 /// What Fluent Bit takes for every input and output, whether it talks over a network or not (reference,
-/// configuration §4.2).
+/// configuration §4.2), beside those of TLS.
 const OF_CONNECTIONS: [&str; 4] = ["listen", "host", "port", "ipv6"];
 
 /// Takes what a plugin has left of the options that Fluent Bit has for every input and output, with a note for each.
@@ -22,7 +22,7 @@ pub(crate) fn take_of_connections(bag: &mut PropertyBag, found: &mut Diagnostics
 }
 
 fn is_of_connections(name: &str) -> bool {
-    OF_CONNECTIONS.contains(&name) || name == "tls" || name.starts_with("tls.")
+    OF_CONNECTIONS.contains(&name) || TlsOptions::set().find(name).is_some()
 }
 
 /// Says what of an input's common options is not there yet.
