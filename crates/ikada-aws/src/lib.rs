@@ -1,10 +1,13 @@
 //! Outputs for CloudWatch Logs, Firehose and S3, and the one client they share.
 //!
-//! The program takes [`outputs`] into its registry; the engine drives what they build.
+//! The program takes [`outputs`] into its registry; the engine drives what they build. Each output is an encoder and a batcher that
+//! render the body of a request as they go, and a sender that hands this body to the SDK for endpoint, signature, transport and answer.
+//! Each service's limits, and which answer means what, stand at the top of its module.
 //!
 //! **What it does not know:** queues, retries and back-off (the engine's), where options come from, or any other plugin.
 //!
-//! Reading order: [`client`] (how a request reaches AWS and what its failure means).
+//! Reading order: [`client`] (how a request reaches AWS and what its failure means), [`cloudwatch`], [`firehose`], [`s3`]; `calls`
+//! (one batch in one call or, when it must be, in several).
 //!
 //! ```
 //! let names: Vec<&str> = ikada_aws::outputs().iter().map(|plugin| plugin.name).collect();
