@@ -70,7 +70,7 @@ codes! {
     UNQUOTED_VALUE = "unquoted-value";
     /// An option has a mapping, or a list of more than texts, where it takes text.
     NESTED_VALUE = "nested-value";
-    /// `service` stands more than once in the YAML files of a configuration.
+    /// The section `service` stands more than once in the YAML files of a configuration.
     DUPLICATE_SERVICE = "duplicate-service";
 
     // Includes.
