@@ -30,7 +30,7 @@ fn a_relative_path_starts_at_three_directories_in_order() {
     assert_eq!(names(&load(&files)), ["beside_the_including_file"]);
     files.insert("/etc/x.conf", input("beside_the_main_file"));
     assert_eq!(names(&load(&files)), ["beside_the_main_file"]);
-    files.insert("/work/x.conf", input("in_the_working_directory"));
+    files.insert("/srv/x.conf", input("in_the_working_directory"));
     assert_eq!(names(&load(&files)), ["in_the_working_directory"]);
 }
 
@@ -76,7 +76,7 @@ fn a_missing_file_is_an_error_that_names_every_path_tried() {
     assert_eq!(
         lines(&loaded),
         [
-            "/etc/sub/a.conf:1:10: error[missing-include]: the included file `none.conf` does not exist (help: tried `/work/none.conf`, `/etc/none.conf`, `/etc/sub/none.conf`)",
+            "/etc/sub/a.conf:1:10: error[missing-include]: the included file `none.conf` does not exist (help: tried `/srv/none.conf`, `/etc/none.conf`, `/etc/sub/none.conf`)",
             "/etc/main.conf:2:10: error[missing-include]: the included file `/fluent-bit/none.conf` does not exist (help: tried `/fluent-bit/none.conf`)",
         ]
     );
@@ -103,7 +103,7 @@ fn a_pattern_without_a_match_is_a_warning() {
     assert_eq!(
         lines(&load(&files)),
         [
-            "/etc/main.conf:1:10: warning[include-no-match]: no file matches `conf.d/*.conf` (help: tried `/etc/conf.d/*.conf`, `/work/conf.d/*.conf`)",
+            "/etc/main.conf:1:10: warning[include-no-match]: no file matches `conf.d/*.conf` (help: tried `/etc/conf.d/*.conf`, `/srv/conf.d/*.conf`)",
             "/etc/main.conf:2:10: warning[include-no-match]: no file matches `/opt/*.conf` (help: tried `/opt/*.conf`)",
         ]
     );
@@ -233,7 +233,7 @@ fn a_parsers_file_gives_its_parsers_only() {
         "[PARSER]\n    Name json\n    Format json\n[INPUT]\n    Name b\n[MULTILINE_PARSER]\n    name m\n",
     );
     let mut loaded = load(&files);
-    let (env, work) = (MapEnv::new(), Path::new("/work"));
+    let (env, work) = (MapEnv::new(), Path::new("/srv"));
     loaded.add_parsers(Path::new("parsers.conf"), None, &files, &env, work);
     loaded.add_parsers(
         Path::new("none.conf"),
@@ -247,7 +247,7 @@ fn a_parsers_file_gives_its_parsers_only() {
         lines(&loaded),
         [
             "/etc/parsers.conf:4:1: warning[unsupported-section]: `[INPUT]` in a parsers file is ignored (help: move it to a file that is included)",
-            "/etc/main.conf:1:1: error[unreadable-file]: the parsers file `none.conf` does not exist (help: tried `/work/none.conf`, `/etc/none.conf`)",
+            "/etc/main.conf:1:1: error[unreadable-file]: the parsers file `none.conf` does not exist (help: tried `/srv/none.conf`, `/etc/none.conf`)",
         ]
     );
 }

@@ -24,12 +24,12 @@ fn findings(text: &str) -> Vec<String> {
 
 /// Loads `/etc/main.conf`, the working directory being `/work`.
 fn load(files: &MemoryFiles) -> Loaded {
-    load_classic(Path::new("/etc/main.conf"), files, &MapEnv::new(), Path::new("/work"))
+    load_classic(Path::new("/etc/main.conf"), files, &MapEnv::new(), Path::new("/srv"))
 }
 
 /// Loads `/etc/main.yaml`, the working directory being `/work`.
 fn load_yaml(files: &MemoryFiles) -> Loaded {
-    ikada_config::load(Path::new("/etc/main.yaml"), files, &MapEnv::new(), Path::new("/work"))
+    ikada_config::load(Path::new("/etc/main.yaml"), files, &MapEnv::new(), Path::new("/srv"))
 }
 
 fn lines(loaded: &Loaded) -> Vec<String> {

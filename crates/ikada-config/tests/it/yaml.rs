@@ -196,7 +196,7 @@ fn a_variable_is_set_in_four_ways_and_the_last_one_counts() {
     let text = "env:\n  - { name: A, value: a }\n  - { name: B, uri: file:///etc/b }\n  - { C: c, D: d }\npipeline:\n  inputs:\n    - name: x\n      tag: ${A}.${B}.${C}.${D}.${E}.${F}\nenv: { D: later, E: e, F: }\n";
     let files = MemoryFiles::new().with("/etc/main.yaml", text).with("/etc/b", "from a file\n");
     let env = MapEnv::new().with("A", "of the process");
-    let loaded = ikada_config::load(Path::new("/etc/main.yaml"), &files, &env, Path::new("/work"));
+    let loaded = ikada_config::load(Path::new("/etc/main.yaml"), &files, &env, Path::new("/srv"));
     assert_eq!(sections(&loaded), ["input name=x tag=a.from a file.c.later.e."]);
     assert_eq!(lines(&loaded), NONE);
 }
@@ -223,7 +223,7 @@ fn a_path_starts_at_the_including_file_and_patterns_are_sorted() {
         .with("/etc/sub/a.yaml", format!("includes:\n  - b.yaml\n{}", input("a")))
         .with("/etc/sub/b.yaml", input("b"))
         .with("/etc/b.yaml", input("wrong"))
-        .with("/work/b.yaml", input("wrong"))
+        .with("/srv/b.yaml", input("wrong"))
         .with("/etc/sub/d/2.yml", input("two"))
         .with("/etc/sub/d/1.yml", input("one"));
     let loaded = load_yaml(&files);
@@ -282,7 +282,7 @@ fn a_parsers_file_may_be_yaml() {
         "parsers:\n  - { name: js, format: json }\npipeline:\n  inputs:\n    - name: a\n",
     );
     let mut loaded = load(&files);
-    loaded.add_parsers(Path::new("p.yaml"), None, &files, &MapEnv::new(), Path::new("/work"));
+    loaded.add_parsers(Path::new("p.yaml"), None, &files, &MapEnv::new(), Path::new("/srv"));
     assert_eq!(sections(&loaded), ["service Parsers_File=p.yaml", "parser name=js format=json"]);
     assert_eq!(
         lines(&loaded),
