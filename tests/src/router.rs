@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -17,6 +18,8 @@ pub struct Router {
     dir: Arc<TempDir>,
     log: Arc<(Mutex<Vec<String>>, Condvar)>,
     stdout: Arc<Mutex<Vec<u8>>>,
+    /// They read what the process says until it is gone.
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// The program's path: `IKADA_BIN`, or beside the tests in the target folder, built if it is not there.
@@ -85,7 +88,7 @@ impl Router {
             .unwrap();
         let log = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         let (lines, stderr) = (log.clone(), child.stderr.take().unwrap());
-        std::thread::spawn(move || {
+        let log_reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 lines.0.lock().unwrap().push(line);
                 lines.1.notify_all();
@@ -93,13 +96,13 @@ impl Router {
         });
         let stdout = Arc::new(Mutex::new(Vec::new()));
         let (kept, mut pipe) = (stdout.clone(), child.stdout.take().unwrap());
-        std::thread::spawn(move || {
+        let stdout_reader = std::thread::spawn(move || {
             let mut buf = [0; 8192];
             while let Ok(n @ 1..) = pipe.read(&mut buf) {
                 kept.lock().unwrap().extend_from_slice(&buf[..n]);
             }
         });
-        Self { child, dir, log, stdout }
+        Self { child, dir, log, stdout, readers: vec![log_reader, stdout_reader] }
     }
 
     /// The folder that `{dir}` stands for.
@@ -173,11 +176,8 @@ impl Router {
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 // The last lines are still on their way through the pipe.
-                if start.elapsed() < PATIENCE
-                    && !self.log().contains("service has stopped")
-                    && status.code() == Some(0)
-                {
-                    std::thread::sleep(Duration::from_millis(20));
+                for reader in self.readers.drain(..) {
+                    reader.join().unwrap();
                 }
                 return status;
             }
