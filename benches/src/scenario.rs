@@ -111,7 +111,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "fwd-cwl-firelens",
         about: "fwd-cwl with the configuration that the ECS agent generates",
-        work: Work::Full(Shape::Gathered, 100),
+        work: Work::Full(Shape::Gathered, 300),
         setup: Setup::Agent,
         output: Output::CloudWatch,
     },

@@ -42,6 +42,11 @@ impl Measured {
     fn is_idle(&self) -> bool {
         self.wakeups_per_second.is_some()
     }
+
+    /// Whether more than half of the work was done. Figures of less are none to compare with.
+    fn is_done(&self) -> bool {
+        self.lost.is_none_or(|lost| lost * 2 <= self.records)
+    }
 }
 
 /// One line about a run, while it goes on.
@@ -181,6 +186,7 @@ fn ratio_rows(runs: &[Measured]) -> Vec<RatioRow> {
                 };
                 Some((*run, runs.iter().find(is_peer)?))
             })
+            .filter(|(ours, theirs)| ours.is_done() && theirs.is_done())
             .collect();
         let Some((first, _)) = pairs.first() else { continue };
         let is_idle = first.is_idle();
@@ -302,6 +308,12 @@ mod tests {
         let rows = ratio_rows(&runs);
         assert_eq!(rows.len(), 1);
         assert_eq!(rows[0].values, [Some(4.0), Some(0.25), Some(1.0), None]);
+    }
+
+    #[test]
+    fn a_program_that_lost_most_of_the_records_is_no_measure() {
+        let failed = Measured { lost: Some(600_000), ..busy("peer", 0, 4.0, 4.0) };
+        assert!(ratio_rows(&[busy("ikada", 0, 1.0, 1.0), failed]).is_empty());
     }
 
     #[test]
