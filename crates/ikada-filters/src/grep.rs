@@ -137,7 +137,7 @@ impl Grep {
 }
 
 impl Filter for Grep {
-    fn filter<'a>(&'a self, _cx: &EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
+    fn filter<'a>(&'a self, _cx: &mut EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
         if self.keeps(fields) { Verdict::Keep } else { Verdict::Drop }
     }
 }

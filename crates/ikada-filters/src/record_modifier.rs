@@ -76,7 +76,7 @@ impl RecordModifier {
 
 impl Filter for RecordModifier {
     /// A record that answers [`Verdict::Empty`] is left as it came.
-    fn filter<'a>(&'a self, _cx: &EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
+    fn filter<'a>(&'a self, _cx: &mut EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
         if self.appends_nothing()
             && !fields.is_empty()
             && !fields.as_slice().iter().any(|field| self.select.keeps(field))

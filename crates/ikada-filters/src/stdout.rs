@@ -55,7 +55,7 @@ impl Stdout {
 }
 
 impl Filter for Stdout {
-    fn filter<'a>(&'a self, cx: &EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
+    fn filter<'a>(&'a self, cx: &mut EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
         let mut state = self.state();
         state.add_line(cx, fields);
         if state.lines.len() >= HELD {

@@ -5,7 +5,7 @@ use allocation_counter::measure;
 use ikada_filters::grep::{Grep, GrepOptions};
 use ikada_filters::record_modifier::{RecordModifier, RecordModifierOptions};
 use ikada_options::{Diagnostics, Options, Property, PropertyBag, SourceId, Sources, Spanned};
-use ikada_plugin::{EntryContext, Filter, Verdict};
+use ikada_plugin::{Effects, EntryContext, Filter, Verdict};
 use ikada_record::{Fields, Tag, Timestamp, record_at};
 
 fn options<O: Options>(file: SourceId, properties: &[(&str, &str)]) -> O {
@@ -57,12 +57,19 @@ fn grep_and_record_modifier_allocate_nothing_in_steady_state() {
     let tag = Tag::from("app");
     let mut fields = Fields::default();
     let mut out = Vec::with_capacity(4096);
+    let mut effects = Effects::default();
     let mut pass = || {
         let mut kept = 0;
         for (position, record) in records.iter().cycle().take(300).zip(0..).map(|(record, n)| (n, record)) {
-            let cx = EntryContext { tag: &tag, time: Timestamp::new(1, 2), metadata: None, position };
+            let mut cx = EntryContext {
+                tag: &tag,
+                time: Timestamp::new(1, 2),
+                metadata: None,
+                position,
+                effects: &mut effects,
+            };
             fields.refill(record_at(record));
-            if chain.iter().all(|filter| filter.filter(&cx, &mut fields) == Verdict::Keep) {
+            if chain.iter().all(|filter| filter.filter(&mut cx, &mut fields) == Verdict::Keep) {
                 out.clear();
                 fields.write(&mut out);
                 kept += 1;

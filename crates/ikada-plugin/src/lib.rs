@@ -9,6 +9,7 @@
 //! | start | [`Input::open`]: bind, open; a failure stops the start | the starting task, one after another |
 //! | running | [`Input::run`] | a task of its own until it returns; it hands chunks to its [`Router`] |
 //! | per chunk | [`Filter::filter`] per entry, then [`Filter::end_of_chunk`] | the input's task, inside [`Router::dispatch`] |
+//! | when held entries are due | [`Filter::flush`] | the filters' own task |
 //! | per chunk | [`Output::push`], then [`Output::pop`] until `None` | the output's one task |
 //! | per batch | [`Delivery::attempt`] until it is settled | a task per batch in flight |
 //! | drain | the input's `stop` token fires, `run` returns; then [`Output::close_all`], [`Output::pop`] | as above |
@@ -58,7 +59,7 @@ mod output;
 pub mod registry;
 
 pub use context::{Clock, FlushClock, InstanceId, Kind, Service, SystemClock};
-pub use filter::{EntryContext, Filter, Verdict};
+pub use filter::{Effects, Emitted, EntryContext, Filter, Held, Verdict};
 pub use gather::Gatherer;
 pub use input::{Dispatch, Input, InputContext, InputError, OnFull, Router};
 pub use metrics::{Counter, FilterMetrics, InputMetrics, OutputMetrics};

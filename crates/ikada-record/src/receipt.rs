@@ -67,6 +67,29 @@ impl Receipt {
         Self { inner: Some(Arc::new(inner)) }
     }
 
+    /// One receipt in the place of several: whoever waits for any of them hears when the last clone of this one is gone.
+    #[must_use]
+    pub fn joined(receipts: impl IntoIterator<Item = Self>) -> Self {
+        let mut parts: Vec<Self> = Vec::new();
+        for receipt in receipts {
+            let known = |part: &Self| match (&part.inner, &receipt.inner) {
+                (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+                _ => false,
+            };
+            if receipt.is_watched() && !parts.iter().any(known) {
+                parts.push(receipt);
+            }
+        }
+        if parts.len() <= 1 {
+            return parts.pop().unwrap_or_else(Self::unwatched);
+        }
+        Self::new(None, move |settlement| {
+            if settlement == Settlement::Abandoned {
+                parts.iter().for_each(Self::abandon);
+            }
+        })
+    }
+
     /// Whether somebody waits for this receipt, so that delivering soon is worth more than a full batch.
     #[must_use]
     pub fn is_watched(&self) -> bool {
@@ -190,6 +213,26 @@ mod tests {
         assert_eq!((tally.made(), tally.ended()), (1, 1));
         assert_eq!((ledger.routed(), ledger.delivered(), ledger.dropped(DropReason::Rejected)), (4, 3, 1));
         assert_eq!(ledger.held(), 0);
+    }
+
+    #[test]
+    fn everyone_hears_of_a_joined_receipt() {
+        let ((one, first, _), (two, second, _)) = (watched(), watched());
+        let joined = Receipt::joined([one.clone(), two, one.clone(), Receipt::unwatched()]);
+        drop(one);
+        assert!(first.lock().unwrap().is_empty());
+        drop(joined);
+        assert_eq!(
+            (&*first.lock().unwrap(), &*second.lock().unwrap()),
+            (&vec![Settlement::Settled], &vec![Settlement::Settled])
+        );
+        let ((one, first, _), (two, second, _)) = (watched(), watched());
+        Receipt::joined([one, two]).abandon();
+        assert_eq!(
+            (&*first.lock().unwrap(), &*second.lock().unwrap()),
+            (&vec![Settlement::Abandoned], &vec![Settlement::Abandoned])
+        );
+        assert!(!Receipt::joined([Receipt::unwatched()]).is_watched());
     }
 
     #[test]

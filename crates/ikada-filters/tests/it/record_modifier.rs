@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use ikada_plugin::{EntryContext, Verdict};
+use ikada_plugin::{Effects, EntryContext, Verdict};
 use ikada_record::{Fields, Tag, record_at};
 use proptest::prelude::*;
 
@@ -65,9 +65,10 @@ fn a_record_that_would_lose_all_keys_is_left_as_it_came() {
     let filter = filter("record_modifier", &[("Remove_key", "*")]);
     let record = encode(SAMPLE);
     let tag = Tag::from("t");
-    let cx = EntryContext { tag: &tag, time: time(), metadata: None, position: 0 };
+    let mut effects = Effects::default();
+    let mut cx = EntryContext { tag: &tag, time: time(), metadata: None, position: 0, effects: &mut effects };
     let mut fields = Fields::split(record_at(&record));
-    assert_eq!(filter.filter(&cx, &mut fields), Verdict::Empty);
+    assert_eq!(filter.filter(&mut cx, &mut fields), Verdict::Empty);
     assert!(!fields.is_changed());
     assert_eq!(one(&[("Remove_key", "*")], SAMPLE), SAMPLE);
     assert_eq!(one(&[("Remove_key", "*")], "{}"), "{}");
@@ -92,9 +93,10 @@ fn a_record_it_has_nothing_to_say_about_is_not_changed() {
     let filter = filter("record_modifier", &[("Remove_key", "nope")]);
     let record = encode(SAMPLE);
     let tag = Tag::from("t");
-    let cx = EntryContext { tag: &tag, time: time(), metadata: None, position: 0 };
+    let mut effects = Effects::default();
+    let mut cx = EntryContext { tag: &tag, time: time(), metadata: None, position: 0, effects: &mut effects };
     let mut fields = Fields::split(record_at(&record));
-    assert_eq!(filter.filter(&cx, &mut fields), Verdict::Keep);
+    assert_eq!(filter.filter(&mut cx, &mut fields), Verdict::Keep);
     assert!(!fields.is_changed());
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use ikada_filters::stdout::{Stdout, StdoutOptions};
-use ikada_plugin::{EntryContext, Filter, Verdict};
+use ikada_plugin::{Effects, EntryContext, Filter, Verdict};
 use ikada_record::{Fields, Piece, Tag, Timestamp, record_at};
 
 use crate::support::{Paper, encode, run};
@@ -33,10 +33,17 @@ fn metadata_and_what_filters_before_it_did_are_shown() {
     let (filter, paper) = printing();
     let (tag, metadata, record) =
         (Tag::new(b"t\xff"), encode(r#"{"k":null}"#), b"\x82\xa1a\x01\xa1a\xcb\x40\x04\0\0\0\0\0\0");
-    let cx = EntryContext { tag: &tag, time: Timestamp::new(5, 7), metadata: Some(&metadata), position: 3 };
+    let mut effects = Effects::default();
+    let mut cx = EntryContext {
+        tag: &tag,
+        time: Timestamp::new(5, 7),
+        metadata: Some(&metadata),
+        position: 3,
+        effects: &mut effects,
+    };
     let mut fields = Fields::split(record_at(record));
     fields.push(Piece::Ref(b"\xa1z"), Piece::Own(vec![0xc3].into()));
-    assert_eq!(filter.filter(&cx, &mut fields), Verdict::Keep);
+    assert_eq!(filter.filter(&mut cx, &mut fields), Verdict::Keep);
     filter.end_of_chunk();
     let seen = paper.bytes();
     assert_eq!(seen, b"[3] t\xff: [5.000000007, {\"k\"=>nil}, {\"a\"=>1, \"a\"=>2.500000, \"z\"=>true}]\n");
@@ -46,8 +53,15 @@ fn metadata_and_what_filters_before_it_did_are_shown() {
 fn nothing_is_written_before_the_end_of_a_small_chunk() {
     let (filter, paper) = printing();
     let (tag, record) = (Tag::from("t"), encode("{}"));
-    let cx = EntryContext { tag: &tag, time: Timestamp::new(1, 0), metadata: None, position: 0 };
-    filter.filter(&cx, &mut Fields::split(record_at(&record)));
+    let mut effects = Effects::default();
+    let mut cx = EntryContext {
+        tag: &tag,
+        time: Timestamp::new(1, 0),
+        metadata: None,
+        position: 0,
+        effects: &mut effects,
+    };
+    filter.filter(&mut cx, &mut Fields::split(record_at(&record)));
     assert_eq!(paper.text(), "");
     filter.end_of_chunk();
     assert_eq!(paper.text(), "[0] t: [1.000000000, {}, {}]\n");
@@ -59,8 +73,15 @@ fn a_large_chunk_is_written_in_whole_lines_as_it_passes() {
     let tag = Tag::from("t");
     let record = encode(&format!(r#"{{"log":"{}"}}"#, "x".repeat(1000)));
     for position in 0..100 {
-        let cx = EntryContext { tag: &tag, time: Timestamp::new(1, 0), metadata: None, position };
-        filter.filter(&cx, &mut Fields::split(record_at(&record)));
+        let mut effects = Effects::default();
+        let mut cx = EntryContext {
+            tag: &tag,
+            time: Timestamp::new(1, 0),
+            metadata: None,
+            position,
+            effects: &mut effects,
+        };
+        filter.filter(&mut cx, &mut Fields::split(record_at(&record)));
     }
     let seen = paper.text();
     assert!(!seen.is_empty() && seen.ends_with("}]\n"));

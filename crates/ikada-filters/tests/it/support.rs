@@ -7,7 +7,7 @@ use ikada_filters::filters;
 use ikada_options::{Diagnostics, FilterCommon, Options, Property, PropertyBag, Sources, Spanned};
 use ikada_parse::json::transcode_one;
 use ikada_plugin::registry::{BuildContext, find};
-use ikada_plugin::{EntryContext, Filter, InstanceId, Kind, Service, Verdict};
+use ikada_plugin::{Effects, EntryContext, Filter, InstanceId, Kind, Service, Verdict};
 use ikada_record::json::{JsonStyle, write_record};
 use ikada_record::{Fields, Tag, Timestamp, record_at};
 
@@ -92,15 +92,16 @@ pub(crate) fn run(filter: &dyn Filter, tag: &Tag, records: &[Vec<u8>]) -> Vec<Ve
     let mut kept = Vec::new();
     let mut emptied = false;
     for (record, position) in records.iter().zip(0..) {
-        let cx = EntryContext { tag, time: time(), metadata: None, position };
+        let mut effects = Effects::default();
+        let mut cx = EntryContext { tag, time: time(), metadata: None, position, effects: &mut effects };
         let mut fields = Fields::split(record_at(record));
-        match filter.filter(&cx, &mut fields) {
+        match filter.filter(&mut cx, &mut fields) {
             Verdict::Keep => {
                 let mut out = Vec::new();
                 fields.write(&mut out);
                 kept.push(out);
             }
-            Verdict::Drop => {}
+            Verdict::Drop | Verdict::Hold => {}
             Verdict::Empty => emptied = true,
         }
     }
