@@ -124,7 +124,8 @@ fn assert_times_are_fine_and_in_order(entries: &[Arrived]) {
 fn long_lines_arrive_in_the_parts_that_docker_cut_with_the_marks_it_gave_them() {
     const LENGTHS: [usize; 8] = [0, 1, UNCUT - 1, UNCUT, UNCUT + 1, 2 * UNCUT, 100_000, 1_000_000];
     let Some(docker) = Docker::start() else { return };
-    let mut router = Router::start(&to_file());
+    let config = to_file().replacen("Name forward\n", "Name forward\n    join_partial off\n", 1);
+    let mut router = Router::start(&config);
     let lengths = LENGTHS.map(|length| length.to_string());
     let args: Vec<&str> = ["6"].into_iter().chain(lengths.iter().map(String::as_str)).collect();
     docker.container(&router.socket(), TAG, &[], &args);
@@ -180,6 +181,44 @@ fn whole_lines<'a>(entries: impl Iterator<Item = &'a Arrived>) -> Vec<Vec<u8>> {
     }
     assert_eq!(parts, 0, "a line has no last part");
     lines
+}
+
+#[test]
+fn a_line_of_400_kb_beside_another_container_arrives_as_one_record() {
+    const LONG: usize = 400_000;
+    const OTHER: &str = "app-firelens-00000000000000000000000000000000";
+    const COUNT: usize = 2000;
+    let Some(docker) = Docker::start() else { return };
+    let mut router = Router::start(&to_file());
+    let long = LONG.to_string();
+    docker.container(&router.socket(), OTHER, &[], &[&COUNT.to_string()]);
+    let container = docker.container(&router.socket(), TAG, &[], &["6", &long, "100000", &long]);
+    wait_for_the_end(&router);
+    let other = router.dir().join("out").join(OTHER);
+    wait_for("the other's end", || arrived(&other).iter().filter(|entry| is_end(entry)).count() >= 2);
+    assert_eq!(router.stop().code(), Some(0), "{}", router.log());
+
+    assert_all_lines(&arrived(&other), COUNT);
+    let entries = arrived(&file(router.dir()));
+    assert!(entries.iter().all(|entry| !entry.fields.keys().any(|key| key.starts_with("partial_"))));
+    let written = talker::lines(6, &[LONG, 100_000, LONG]);
+    for is_error in [false, true] {
+        let wanted: Vec<_> = written.iter().filter(|line| line.is_error == is_error).collect();
+        let read = texts(&entries, source(is_error));
+        assert_eq!(
+            read.iter().map(|text| text.len()).collect::<Vec<_>>(),
+            wanted.iter().map(|line| line.text.len()).collect::<Vec<_>>()
+        );
+        assert!(
+            read.iter().zip(wanted).all(|(read, wanted)| **read == wanted.text),
+            "the bytes are those written"
+        );
+    }
+    assert!(
+        entries.iter().filter(|entry| entry.field("log").len() == LONG).all(|entry| {
+            entry.text("container_id") == container.id && entry.text("ecs_cluster") == "test"
+        })
+    );
 }
 
 #[test]

@@ -51,7 +51,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection, peer: Pee
     let mut socket = Socket::new(connection);
     let Some(held) = greet(&shared, &mut socket, &peer).await else { return };
     let acks = Acks::new(Some(shared.cx.tally.clone()));
-    let decoder = Decoder::new(shared.tags.clone(), shared.settings.limit, shared.cx.flush, acks.clone());
+    let decoder = Decoder::new(shared.tags.clone(), shared.settings.limit, shared.cx.flush, acks.clone())
+        .joining(shared.settings.join);
     let mut reader = Reader {
         socket,
         decoder,
@@ -66,7 +67,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection, peer: Pee
     // Whatever ends this task early, the writer must end with it. Declared last, so that it goes first.
     let _hang_up = HangUp(acks);
     let end = reader.run().await;
-    reader.decoder.flush();
+    reader.decoder.finish(Instant::now());
     reader.hand_over().await;
     if let Err(error) = &end {
         reader.shared.cx.metrics.closed_connections.add(1);
@@ -153,7 +154,7 @@ impl Reader {
                 biased;
                 readable = self.socket.readable() => if readable.is_err() { return Ok(()) },
                 () = &mut flush, if due.is_some() => {
-                    self.decoder.flush();
+                    self.decoder.tick(Instant::now());
                     self.hand_over().await;
                     continue;
                 }
@@ -175,7 +176,7 @@ impl Reader {
             let (records, bytes) = (fed.records, fed.bytes as usize);
             self.book(fed)?;
             if self.decoder.due().is_some_and(|due| due <= now) {
-                self.decoder.flush();
+                self.decoder.tick(now);
             }
             self.hand_over().await;
             match self.pace.rest(now, records, bytes, self.shared.cx.flush.every()) {
@@ -289,6 +290,11 @@ impl Reader {
 
     /// Hands over what is ready. Waiting here is the backpressure: nothing is read meanwhile. A stop is heeded all the same.
     async fn hand_over(&mut self) {
+        let (records, bytes) = self.decoder.take_late();
+        if records > 0 {
+            self.shared.cx.metrics.records.add(records);
+            self.shared.cx.metrics.bytes.add(bytes);
+        }
         let shared = self.shared.clone();
         let ready: Vec<_> = self.decoder.take_ready().collect();
         for ready in ready {

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::ack::{AckBatch, Acks};
 use crate::frame::{Body, Compression, Frame, FrameError, Framer};
 use crate::inflate::inflate;
+use crate::join::{JoinRule, Joiner, Out};
 use crate::tags::TagRule;
 
 /// Packed entries from this size on are shared, not copied.
@@ -62,6 +63,9 @@ pub struct Decoder {
     answered: Gatherer,
     acks: Arc<Acks>,
     ready: Vec<Ready>,
+    joiner: Option<Joiner>,
+    /// Entries, and their bytes, that were taken in outside of a read: lines that waited for their last piece.
+    late: (u64, u64),
 }
 
 impl Decoder {
@@ -78,7 +82,18 @@ impl Decoder {
             answered: Gatherer::new(flush),
             acks,
             ready: Vec::new(),
+            joiner: None,
+            late: (0, 0),
         }
+    }
+
+    /// Puts lines together that come in pieces.
+    ///
+    /// Pieces whose peer asks for an answer go on as they are: it may wait for that answer before it sends the next one.
+    #[must_use]
+    pub fn joining(mut self, rule: Option<JoinRule>) -> Self {
+        self.joiner = rule.map(Joiner::new);
+        self
     }
 
     /// Takes every whole frame off the front of `buf`. What stays is the beginning of the next one.
@@ -102,10 +117,39 @@ impl Decoder {
         read.fed
     }
 
-    /// When the entries that were gathered are to be handed over with [`Decoder::flush`].
+    /// When [`Decoder::tick`] is to be called: entries that were gathered are due, or a line has waited long enough for its pieces.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        self.plain.due()
+        let waiting = self.joiner.as_ref().and_then(Joiner::due);
+        match (self.plain.due(), waiting) {
+            (Some(plain), Some(waiting)) => Some(plain.min(waiting)),
+            (plain, waiting) => plain.or(waiting),
+        }
+    }
+
+    /// Makes ready what is due.
+    pub fn tick(&mut self, now: Instant) {
+        if let Some(joiner) = &mut self.joiner {
+            joiner.tick(now);
+            self.late = add(self.late, self.take_joined(now));
+        }
+        if self.plain.due().is_some_and(|due| due <= now) {
+            self.flush();
+        }
+    }
+
+    /// Makes everything ready, unfinished lines too: nothing more will come.
+    pub fn finish(&mut self, now: Instant) {
+        if let Some(joiner) = &mut self.joiner {
+            joiner.end();
+            self.late = add(self.late, self.take_joined(now));
+        }
+        self.flush();
+    }
+
+    /// Entries, and their bytes, that [`Decoder::tick`] and [`Decoder::finish`] have taken in since this was asked last.
+    pub fn take_late(&mut self) -> (u64, u64) {
+        std::mem::take(&mut self.late)
     }
 
     /// Makes all that was gathered ready.
@@ -161,6 +205,12 @@ impl Decoder {
     /// Copies the entries of a frame to where entries of their tag gather.
     #[inline]
     fn take(&mut self, frame: &Frame<'_>, read: &mut Read) -> Result<(), FrameError> {
+        if self.joins(frame, read.now) {
+            let (records, bytes) = self.take_joined(read.now);
+            read.fed.records += records;
+            read.fed.bytes += bytes;
+            return Ok(());
+        }
         let tag = self.tags.apply(frame.tag, &mut self.tag_room);
         let gatherer = if frame.token.is_some() { &mut self.answered } else { &mut self.plain };
         match frame.body {
@@ -196,6 +246,39 @@ impl Decoder {
                 self.unpack(tag, payload, compression, frame.token.is_some(), read)
             }
         }
+    }
+
+    /// Whether the frame is a piece of a line, and was kept.
+    #[inline]
+    fn joins(&mut self, frame: &Frame<'_>, now: Instant) -> bool {
+        let (Some(joiner), Body::Message { time, record, metadata: None | Some([0x80]), .. }, None) =
+            (&mut self.joiner, &frame.body, frame.token)
+        else {
+            return false;
+        };
+        if !joiner.may_take(record) {
+            return false;
+        }
+        let is_kept = joiner.take(frame.tag, *time, record, now);
+        if !is_kept && joiner.has_out() {
+            // Its line was given up just now: what came before it goes first.
+            self.late = add(self.late, self.take_joined(now));
+        }
+        is_kept
+    }
+
+    /// Gathers what the joiner lets go. Returns how many entries and bytes that was.
+    fn take_joined(&mut self, now: Instant) -> (u64, u64) {
+        let Some(joiner) = &mut self.joiner else { return (0, 0) };
+        let mut taken = (0, 0);
+        for Out { tag, time, record } in joiner.drain() {
+            let tag = self.tags.apply(&tag, &mut self.tag_room);
+            let builder = self.plain.builder(tag, now);
+            let before = builder.size();
+            builder.push_record(time, &record);
+            taken = add(taken, (1, (builder.size() - before) as u64));
+        }
+        taken
     }
 
     /// Notes the token of a good frame, or what is wrong with a bad one. An error ends the connection.
@@ -273,6 +356,10 @@ impl Decoder {
         let gatherer = if awaited { &mut self.answered } else { &mut self.plain };
         copy_run(gatherer, tag.as_bytes(), &run, read)
     }
+}
+
+fn add(a: (u64, u64), b: (u64, u64)) -> (u64, u64) {
+    (a.0 + b.0, a.1 + b.1)
 }
 
 /// Appends a small run entry by entry.

@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::connection::serve;
 use crate::handshake::Guard;
+use crate::join::JoinRule;
 use crate::listen::{self, SocketFile, UnixPath};
 use crate::peers::{Complaints, and_more};
 use crate::socket::{Connection, Listener, Peer, PeerKey};
@@ -40,6 +41,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// What peers must know before they may send.
     pub guard: Option<Guard>,
+    /// How lines are put together that Docker cut into pieces; `None` leaves the pieces as they are.
+    pub join: Option<JoinRule>,
 }
 
 impl Default for Settings {
@@ -51,6 +54,7 @@ impl Default for Settings {
             limit: 6_144_000,
             max_connections: MAX_CONNECTIONS,
             guard: None,
+            join: Some(JoinRule::default()),
         }
     }
 }

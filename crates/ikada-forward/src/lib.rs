@@ -21,6 +21,9 @@
 //! **What happens to bad frames.** What was good before it goes on; the connection is closed, with a counter and a
 //! log line. Only a damaged pack from a peer that waits for no answer leaves the connection open, because the next frame can be told.
 //!
+//! **Lines in pieces.** Docker cuts lines over 16 KiB. The pieces are put together again on their connection, unless the option `join_partial` is
+//! off or the peer asks for answers to them.
+//!
 //! **What it does not know:** outputs, filters, queues, or what a record means. It never builds a value of a record.
 //!
 //! Reading order: [`Framer`] and [`Frame`] (where does a frame end, what is in it), [`Decoder`] (from bytes to chunks), [`Acks`],
@@ -63,6 +66,7 @@ pub mod fuzz;
 mod handshake;
 mod inflate;
 mod input;
+mod join;
 mod listen;
 mod options;
 mod peers;
@@ -75,6 +79,7 @@ pub use decoder::{Decoder, Fed, Ready, SHARED};
 pub use frame::{Body, Compression, EntryAt, Frame, FrameError, Framer, MAX_TAG};
 pub use handshake::Guard;
 pub use input::{Forward, MAX_CONNECTIONS, Settings};
+pub use join::JoinRule;
 pub use listen::UnixPath;
 pub use options::{ForwardOptions, inputs};
 pub use tags::TagRule;

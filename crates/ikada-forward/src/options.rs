@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use ikada_diag::{Diagnostic, Diagnostics, codes};
-use ikada_options::{ByteSize, Octal, Options, PropertyBag, Secret, Spanned, TlsOptions};
+use ikada_options::{ByteSize, Octal, Options, PropertyBag, Seconds, Secret, Spanned, TlsOptions};
 use ikada_plugin::Input;
 use ikada_plugin::registry::{BuildContext, InputPlugin};
 
 use crate::handshake::Guard;
 use crate::input::{Forward, MAX_CONNECTIONS, Settings};
+use crate::join::JoinRule;
 use crate::listen::UnixPath;
 use crate::tags::TagRule;
 
@@ -42,6 +43,18 @@ pub struct ForwardOptions {
     /// Size that one frame may have, compressed or not. A larger one ends its connection.
     #[option(default = "6144000")]
     pub buffer_max_size: Spanned<ByteSize>,
+    /// Puts lines together again that Docker has cut into pieces of 16 KB.
+    ///
+    /// Such pieces have the fields `partial_message`, `partial_id`, `partial_ordinal` and `partial_last`. The whole line has the time and the fields
+    /// of its first piece, without these four. Fluent Bit leaves the pieces to its filter `multiline`.
+    #[option(default = "on")]
+    pub join_partial: bool,
+    /// Size that a line may have which is put together. A longer one goes on in its pieces.
+    #[option(default = "1M")]
+    pub join_partial_limit: ByteSize,
+    /// Time to wait for the next piece of a line; after that its pieces go on as they are.
+    #[option(default = "5")]
+    pub join_partial_timeout: Seconds,
     /// Key that a client must share to be let in. What it sends still travels in the clear.
     #[option(example = "a-long-random-text")]
     pub shared_key: Option<Spanned<Secret>>,
@@ -99,6 +112,7 @@ fn settings(
     }
     let guard = guard(&options, diags);
     let limit = limit(&options.buffer_max_size, diags);
+    let join = join(&options);
     if let (Some(mode), None) = (&options.unix_perm, &options.unix_path) {
         diags.push(
             Diagnostic::warning(codes::CONFLICTING_OPTIONS, "`unix_perm` says nothing without `unix_path`")
@@ -115,7 +129,13 @@ fn settings(
         .map(|path| UnixPath { path: path.value, mode: options.unix_perm.map(|mode| mode.value.0) });
     let tags = TagRule::new(options.tag_prefix.as_deref(), tag);
     let (guard, limit) = (guard.ok()?, limit?);
-    sound.then_some(Settings { tcp, unix, tags, limit, max_connections: MAX_CONNECTIONS, guard })
+    sound.then_some(Settings { tcp, unix, tags, limit, max_connections: MAX_CONNECTIONS, guard, join })
+}
+
+fn join(options: &ForwardOptions) -> Option<JoinRule> {
+    let limit = options.join_partial_limit.0.min(LARGEST);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    options.join_partial.then_some(JoinRule { limit, patience: options.join_partial_timeout.0 })
 }
 
 fn limit(size: &Spanned<ByteSize>, diags: &mut Diagnostics) -> Option<usize> {

@@ -7,6 +7,7 @@ mod drain;
 mod frames;
 mod harness;
 mod hostile;
+mod join;
 mod listen;
 mod log;
 mod login;
