@@ -11,13 +11,12 @@
 //! | everything else, no answer | again, after `Retry-After` where there is one |
 //!
 //! In reading order: `options` (what is written, and what it comes to), `batch` (the encoder and batcher), `send` (one request and
-//! its answer), `client` and `tls` (how connections are made).
+//! its answer), `client` (how connections are made).
 
 mod batch;
 mod client;
 mod options;
 mod send;
-mod tls;
 
 use ikada_diag::Diagnostics;
 use ikada_options::{Options, PropertyBag};

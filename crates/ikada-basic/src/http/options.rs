@@ -17,10 +17,10 @@ use ikada_options::{
 };
 use ikada_plugin::registry::BuildContext;
 use ikada_record::json::DateKey;
+use ikada_tls::{check, client_config, server_name};
 
 use super::client::Client;
 use super::send::Target;
-use super::tls::{check, client_config, server_name};
 use crate::text::{chain, date_key};
 use crate::unsupported::refuse;
 
