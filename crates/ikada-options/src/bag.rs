@@ -4,6 +4,7 @@ use std::fmt;
 
 use ikada_diag::{Diagnostic, Diagnostics, Span, Spanned, codes};
 
+use crate::known::{Advice, advice_on_option, known_option};
 use crate::nearest::{nearest, quoted_list};
 use crate::spec::{OptionSet, PluginKind};
 
@@ -121,6 +122,9 @@ impl PropertyBag {
     }
 
     fn unknown(&self, property: &Property, sets: &[&OptionSet]) -> Diagnostic {
+        if let Some(diagnostic) = self.of_fluent_bit(property, sets) {
+            return diagnostic;
+        }
         let help = of_docker(&property.name(), sets).unwrap_or_else(|| {
             let names = sets.iter().flat_map(|set| &set.specs).filter(|spec| !spec.no_effect);
             let near = nearest(&property.key.value, names.flat_map(|spec| spec.names()));
@@ -131,6 +135,31 @@ impl PropertyBag {
         });
         let message = format!("`{}` is no option of {}", property.key.value, self.section);
         Diagnostic::error(codes::UNKNOWN_OPTION, message).at(property.key.span).help(help)
+    }
+}
+
+impl PropertyBag {
+    /// Answers for an option that Fluent Bit's plugin has and Ikada's has not.
+    fn of_fluent_bit(&self, property: &Property, sets: &[&OptionSet]) -> Option<Diagnostic> {
+        let own = sets.iter().find(|set| set.kind != PluginKind::Common)?;
+        let option = property.name();
+        known_option(own.kind, own.name, &option)?;
+        let (key, span) = (&property.key.value, property.key.span);
+        Some(match advice_on_option(own.kind, own.name, &option) {
+            Some(Advice::Idle(why)) => {
+                Diagnostic::warning(codes::NO_EFFECT, format!("`{key}` has no effect here"))
+                    .at(span)
+                    .help(why)
+            }
+            advice => {
+                let help = match advice {
+                    Some(Advice::Instead(what)) => what.to_owned(),
+                    _ => format!("remove it; {}", allowed(sets)),
+                };
+                let message = format!("Fluent Bit has `{key}` for {}, Ikada does not have it", self.section);
+                Diagnostic::error(codes::UNSUPPORTED_OPTION, message).at(span).help(help)
+            }
+        })
     }
 }
 

@@ -30,7 +30,8 @@
 //! in the section); an `Option<…>` of those may be absent; a `Vec<…>` may be given many times.
 //!
 //! In reading order: [`Options`], [`OptionSpec`] and [`OptionSet`], [`PropertyBag`], [`OptionValue`] and the shelf of
-//! values, the common sets ([`InputCommon`], [`FilterCommon`], [`OutputCommon`], [`NetOptions`], [`TlsOptions`]).
+//! values, the common sets ([`InputCommon`], [`FilterCommon`], [`OutputCommon`], [`NetOptions`], [`TlsOptions`]), and what
+//! Fluent Bit has by name ([`known_option`], [`is_known_plugin`]).
 //!
 //! ```
 //! use ikada_options::{ByteSize, Diagnostics, Options, Property, PropertyBag, Sources, Spanned};
@@ -80,6 +81,7 @@ mod bag;
 mod check;
 mod common;
 mod field;
+mod known;
 mod nearest;
 mod net;
 mod spec;
@@ -93,6 +95,10 @@ pub use field::{
 };
 pub use ikada_diag::{Diagnostic, Diagnostics, Severity, SourceId, Sources, Span, Spanned};
 pub use ikada_options_derive::{Choice, Options};
+pub use known::{
+    Advice, FLUENT_BIT, KnownOption, advice_on_option, advice_on_plugin, is_known_plugin, kinds_of_plugin,
+    known_option, known_options, nearest_plugins,
+};
 pub use nearest::{nearest, quoted_list};
 pub use net::{HostPort, NetOptions, TlsOptions, TlsVersion};
 pub use spec::{OptionSet, OptionSpec, Options, PluginKind};

@@ -16,6 +16,8 @@ pub enum PluginKind {
     Filter,
     /// An output.
     Output,
+    /// A processor, which YAML gives to an input or output.
+    Processor,
     /// A parser definition.
     Parser,
     /// A multiline parser definition.
@@ -34,6 +36,7 @@ impl PluginKind {
             PluginKind::Input => "input",
             PluginKind::Filter => "filter",
             PluginKind::Output => "output",
+            PluginKind::Processor => "processor",
             PluginKind::Parser => "parser",
             PluginKind::MultilineParser => "multiline parser",
             PluginKind::Custom => "custom",

@@ -9,17 +9,14 @@ use std::time::Duration;
 use ikada_config::{Instance, Loaded, ServiceOptions};
 use ikada_diag::{Diagnostic, Diagnostics, Span, Spanned, codes};
 use ikada_engine::{FilterSlot, InputSlot, Limits, OutputSlot, Pipeline};
-use ikada_options::{
-    FilterCommon, InputCommon, LogLevel, OptionSet, Options, OutputCommon, PropertyBag, quoted_list,
-};
+use ikada_options::{FilterCommon, InputCommon, LogLevel, OptionSet, Options, OutputCommon, PropertyBag};
 use ikada_plugin::registry::{BuildContext, Plugin, Registry, find};
 use ikada_plugin::{InstanceId, Kind, RetryLimit, Service};
 use ikada_record::Ledger;
 use ikada_record::json::JsonStyle;
 use ikada_route::{Matcher, Pattern, TagRegex};
 
-use crate::plugins::{MISSING_FILTERS, MISSING_INPUTS, MISSING_OUTPUTS, Missing};
-use crate::{idle, memory};
+use crate::{idle, memory, unknown};
 
 /// A pipeline, and the log levels that single instances ask for.
 pub struct Assembled {
@@ -86,7 +83,7 @@ struct Work<'w> {
 impl Work<'_> {
     fn input(&mut self, mut instance: Instance) -> Option<InputSlot> {
         let id = identify(Kind::Input, &instance);
-        let plugin = self.plugin(&instance.plugin, &self.registry.inputs, MISSING_INPUTS)?;
+        let plugin = self.plugin(&instance, &self.registry.inputs)?;
         let common = InputCommon::parse(&mut instance.bag, self.found);
         let mut cx = self.context(&id);
         if let Some(common) = &common {
@@ -98,12 +95,17 @@ impl Work<'_> {
         }
         let input = self.build(plugin, &mut instance.bag, &cx, &InputCommon::set())?;
         let mem_buf_limit = cx.mem_buf_limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        common.map(|_| InputSlot { id, input, metrics: Arc::default(), mem_buf_limit })
+        common.map(|_| InputSlot {
+            id,
+            input,
+            metrics: Arc::default(),
+            mem_buf_limit,
+        })
     }
 
     fn filter(&mut self, mut instance: Instance) -> Option<FilterSlot> {
         let id = identify(Kind::Filter, &instance);
-        let plugin = self.plugin(&instance.plugin, &self.registry.filters, MISSING_FILTERS)?;
+        let plugin = self.plugin(&instance, &self.registry.filters)?;
         let common = FilterCommon::parse(&mut instance.bag, self.found);
         let cx = self.context(&id);
         let filter = self.build(plugin, &mut instance.bag, &cx, &FilterCommon::set())?;
@@ -115,7 +117,7 @@ impl Work<'_> {
 
     fn output(&mut self, mut instance: Instance) -> Option<OutputSlot> {
         let id = identify(Kind::Output, &instance);
-        let plugin = self.plugin(&instance.plugin, &self.registry.outputs, MISSING_OUTPUTS)?;
+        let plugin = self.plugin(&instance, &self.registry.outputs)?;
         let common = OutputCommon::parse(&mut instance.bag, self.found);
         let mut cx = self.context(&id);
         cx.net = common.as_ref().map(|common| common.net.clone());
@@ -129,7 +131,14 @@ impl Work<'_> {
             Some(ikada_options::RetryLimit::Never) => RetryLimit::Times(0),
         };
         let ledger = Arc::new(Ledger::default());
-        Some(OutputSlot { id, matcher, output, metrics: Arc::default(), ledger, retry })
+        Some(OutputSlot {
+            id,
+            matcher,
+            output,
+            metrics: Arc::default(),
+            ledger,
+            retry,
+        })
     }
 
     fn context(&self, id: &Arc<InstanceId>) -> BuildContext {
@@ -166,14 +175,13 @@ impl Work<'_> {
 
     fn plugin<'r, P: ?Sized>(
         &mut self,
-        name: &Spanned<String>,
+        instance: &Instance,
         known: &'r [Plugin<P>],
-        missing: &[Missing],
     ) -> Option<&'r Plugin<P>> {
-        if let Some(plugin) = find(known, &name.value) {
+        if let Some(plugin) = find(known, &instance.plugin.value) {
             return Some(plugin);
         }
-        self.found.push(unknown_plugin(name, known, missing));
+        self.found.push(unknown::plugin(instance, self.registry));
         None
     }
 
@@ -200,34 +208,6 @@ fn bad_regex(span: Span, error: &dyn std::fmt::Display) -> Diagnostic {
     Diagnostic::error(codes::BAD_REGEX, format!("not a regular expression: {error}")).at(span).help(
         "`Match` takes patterns with `*`; here parentheses, brackets and the like have their meaning in Ruby",
     )
-}
-
-fn unknown_plugin<P: ?Sized>(name: &Spanned<String>, known: &[Plugin<P>], missing: &[Missing]) -> Diagnostic {
-    if let Some(missing) = missing.iter().find(|missing| missing.name == name.value) {
-        let message = format!("Fluent Bit has `{}`, Ikada does not have it yet", name.value);
-        let help = match missing.instead {
-            "" => format!("there are {}", names_of(known)),
-            instead => instead.to_owned(),
-        };
-        return Diagnostic::error(codes::UNSUPPORTED_PLUGIN, message).at(name.span).help(help);
-    }
-    let near = known
-        .iter()
-        .map(|plugin| (strsim::jaro_winkler(plugin.name, &name.value), plugin.name))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(likeness, _)| *likeness > 0.75);
-    let help = match near {
-        Some((_, near)) => format!("did you mean `{near}`?"),
-        None => format!("there are {}", names_of(known)),
-    };
-    Diagnostic::error(codes::UNKNOWN_PLUGIN, format!("no plugin is named `{}`", name.value))
-        .at(name.span)
-        .help(help)
-}
-
-fn names_of<P: ?Sized>(known: &[Plugin<P>]) -> String {
-    let names: Vec<_> = known.iter().map(|plugin| plugin.name).collect();
-    quoted_list(&names, "and")
 }
 
 fn identify(kind: Kind, instance: &Instance) -> Arc<InstanceId> {

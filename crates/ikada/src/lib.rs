@@ -32,3 +32,4 @@ mod memory;
 pub mod plugins;
 pub mod render;
 pub mod run;
+mod unknown;

@@ -113,19 +113,4 @@ fn names_are_told_apart_by_kind() {
         unique.dedup();
         assert_eq!(unique, list);
     }
-    assert!(
-        ikada::plugins::MISSING_OUTPUTS
-            .iter()
-            .all(|missing| registry.outputs.iter().all(|p| p.name != missing.name))
-    );
-    assert!(
-        ikada::plugins::MISSING_FILTERS
-            .iter()
-            .all(|missing| registry.filters.iter().all(|p| p.name != missing.name))
-    );
-    assert!(
-        ikada::plugins::MISSING_INPUTS
-            .iter()
-            .all(|missing| registry.inputs.iter().all(|p| p.name != missing.name))
-    );
 }
