@@ -2,21 +2,48 @@
 
 use std::sync::Arc;
 
-use ikada_plugin::{EntryContext, Filter, FilterMetrics, Verdict};
-use ikada_record::{Chunk, ChunkBuilder, Entry, Fields, Receipt};
+use ikada_plugin::{Effects, Emitted, EntryContext, Filter, FilterMetrics, Held, Verdict};
+use ikada_record::{Chunk, ChunkBuilder, Entry, Fields, Receipt, Timestamp, record_at};
 
 /// One filter of a chain.
 pub(crate) struct Link<'f> {
     pub(crate) filter: &'f dyn Filter,
     pub(crate) metrics: &'f Arc<FilterMetrics>,
+    /// The filter's number, told again with what it re-tagged.
+    pub(crate) number: usize,
+}
+
+/// On which terms a chunk passes.
+pub(crate) struct Terms {
+    /// The chunk's claim, for filters that hold entries back.
+    pub(crate) origin: Held,
+    /// Whether it may still be re-tagged.
+    pub(crate) may_retag: bool,
 }
 
 /// What came out of a chain.
-pub(crate) enum Filtered {
+pub(crate) struct Passed {
+    pub(crate) kept: Kept,
+    /// Records that filters dropped, or hold back.
+    pub(crate) gone: u32,
+    /// Records that filters added, under the same tag or another one.
+    pub(crate) added: u32,
+    /// Entries under new tags, each with the number of the filter that re-tagged it.
+    pub(crate) retagged: Vec<(usize, ChunkBuilder)>,
+    /// Entries of other tags that a filter held back until now, each with the number of the filter that did.
+    pub(crate) strays: Vec<(usize, Emitted)>,
+    /// Receipts of other chunks whose entries were held back and are part of this one now.
+    pub(crate) receipts: Vec<Receipt>,
+    /// Records that were not re-tagged because they had been too often.
+    pub(crate) refused: u32,
+}
+
+/// The entries that go on under the chunk's own tag.
+pub(crate) enum Kept {
     /// Every record passed unchanged: the chunk as it was.
     Same,
-    /// What is left, and how many records were dropped. The chunk may be empty.
-    Changed(ChunkBuilder, u32),
+    /// What is left. It may be empty.
+    Changed(ChunkBuilder),
 }
 
 /// What one filter saw of a chunk.
@@ -26,6 +53,7 @@ struct Count {
     bytes: u64,
     dropped: u32,
     dropped_bytes: u64,
+    added: u32,
     /// The records that this filter would have left without a key, as they came to it.
     emptied: Option<ChunkBuilder>,
 }
@@ -38,9 +66,30 @@ impl Count {
 }
 
 /// Sends every record of a chunk through the filters, in order. No filter sees a record twice.
-pub(crate) fn run(chunk: &Chunk, links: &[Link<'_>]) -> Filtered {
-    let mut counts: Vec<_> = links.iter().map(|_| Count::default()).collect();
-    let filtered = pass(chunk, links, &mut counts);
+pub(crate) fn run(chunk: &Chunk, links: &[Link<'_>], terms: Terms) -> Passed {
+    let mut effects = Effects::new(terms.origin, terms.may_retag);
+    let mut passed = run_with(chunk, links, &mut effects);
+    passed.retagged = effects.take_retagged();
+    passed.added += passed.retagged.iter().map(|(_, builder)| builder.len() as u32).sum::<u32>();
+    passed.refused = effects.refused();
+    passed
+}
+
+fn run_with(chunk: &Chunk, links: &[Link<'_>], effects: &mut Effects) -> Passed {
+    let mut pass = Pass {
+        chunk,
+        links,
+        counts: links.iter().map(|_| Count::default()).collect(),
+        effects,
+        out: None,
+        same: 0,
+        gone: 0,
+        added: 0,
+        strays: Vec::new(),
+        receipts: Vec::new(),
+    };
+    pass.all();
+    let Pass { mut counts, effects, out, gone, added, strays, receipts, .. } = pass;
     let passed_over = counts.iter().position(Count::emptied_all);
     if let Some(count) = passed_over.map(|at| &mut counts[at]) {
         (count.dropped, count.dropped_bytes) = (0, 0);
@@ -53,67 +102,150 @@ pub(crate) fn run(chunk: &Chunk, links: &[Link<'_>]) -> Filtered {
         link.metrics.bytes.add(count.bytes);
         link.metrics.drop_records.add(u64::from(count.dropped));
         link.metrics.drop_bytes.add(count.dropped_bytes);
+        link.metrics.add_records.add(u64::from(count.added));
     }
+    let kept = out.map_or(Kept::Same, Kept::Changed);
+    let passed = Passed { kept, gone, added, strays, receipts, retagged: Vec::new(), refused: 0 };
     match passed_over.and_then(|at| counts[at].emptied.take()) {
-        Some(rest) => go_on(chunk, rest, &links[seen..]),
-        None => filtered,
+        Some(rest) => go_on(chunk, rest, &links[seen..], effects, passed),
+        None => passed,
     }
 }
 
 /// Sends what came to a filter that is passed over through the filters behind it.
-fn go_on(chunk: &Chunk, rest: ChunkBuilder, links: &[Link<'_>]) -> Filtered {
-    let before = (chunk.len() - rest.len()) as u32;
+fn go_on(
+    chunk: &Chunk,
+    rest: ChunkBuilder,
+    links: &[Link<'_>],
+    effects: &mut Effects,
+    before: Passed,
+) -> Passed {
+    let emptied = rest.len() as u32;
     let rest = rest.finish(Receipt::unwatched());
-    match run(&rest, links) {
-        Filtered::Changed(builder, dropped) => Filtered::Changed(builder, before + dropped),
-        Filtered::Same if rest.data() == chunk.data() => Filtered::Same,
-        Filtered::Same => Filtered::Changed(leading(&rest, rest.len()), before),
+    let mut passed = run_with(&rest, links, effects);
+    passed.gone += before.gone - emptied;
+    passed.added += before.added;
+    passed.strays.splice(..0, before.strays);
+    passed.receipts.extend(before.receipts);
+    if matches!(passed.kept, Kept::Same) && rest.data() != chunk.data() {
+        passed.kept = Kept::Changed(leading(&rest, rest.len()));
     }
+    passed
 }
 
-fn pass(chunk: &Chunk, links: &[Link<'_>], counts: &mut [Count]) -> Filtered {
-    let mut out: Option<ChunkBuilder> = None;
-    let mut fields = Fields::default();
-    let mut dropped = 0;
-    let mut same = 0;
-    for entry in chunk.entries() {
-        fields.refill(entry.record());
-        let size = entry.as_bytes().len() as u64;
-        let mut keep = true;
-        for (link, count) in links.iter().zip(counts.iter_mut()) {
-            let cx = EntryContext {
-                tag: chunk.tag(),
-                time: entry.time(),
-                metadata: entry.metadata(),
-                position: count.came,
-            };
-            count.came += 1;
-            count.bytes += size;
-            let verdict = link.filter.filter(&cx, &mut fields);
-            if verdict == Verdict::Keep {
+/// A pass over a chunk.
+struct Pass<'p> {
+    chunk: &'p Chunk,
+    links: &'p [Link<'p>],
+    counts: Vec<Count>,
+    effects: &'p mut Effects,
+    out: Option<ChunkBuilder>,
+    /// Entries from the chunk's start that passed unchanged.
+    same: usize,
+    gone: u32,
+    added: u32,
+    strays: Vec<(usize, Emitted)>,
+    receipts: Vec<Receipt>,
+}
+
+/// An entry on its way through the filters, beside its fields.
+#[derive(Clone, Copy)]
+struct Head<'e> {
+    time: Timestamp,
+    metadata: Option<&'e [u8]>,
+    size: u64,
+}
+
+impl<'p> Pass<'p> {
+    fn all(&mut self) {
+        let chunk = self.chunk;
+        let mut fields = Fields::default();
+        for entry in chunk.entries() {
+            fields.refill(entry.record());
+            let size = entry.as_bytes().len() as u64;
+            let mut head = Head { time: entry.time(), metadata: entry.metadata(), size };
+            let keep = self.walk(0, &mut head, &mut fields);
+            let retimed = head.time != entry.time();
+            if keep && !retimed && !fields.is_changed() && self.out.is_none() {
+                self.same += 1;
                 continue;
             }
-            if verdict == Verdict::Empty {
-                let emptied = count.emptied.get_or_insert_with(|| ChunkBuilder::new(chunk.tag().clone()));
-                push(emptied, &entry, &fields);
+            self.gone += u32::from(!keep);
+            let out = self.out();
+            match (keep, retimed) {
+                (false, _) => {}
+                (true, false) => push(out, &entry, &fields),
+                (true, true) => push_under(out, &head, &fields),
             }
-            count.dropped += 1;
-            count.dropped_bytes += size;
-            keep = false;
-            break;
-        }
-        if keep && !fields.is_changed() && out.is_none() {
-            same += 1;
-            continue;
-        }
-        let out = out.get_or_insert_with(|| leading(chunk, same));
-        if keep {
-            push(out, &entry, &fields);
-        } else {
-            dropped += 1;
         }
     }
-    out.map_or(Filtered::Same, |builder| Filtered::Changed(builder, dropped))
+
+    /// What is kept, written anew from here on.
+    fn out(&mut self) -> &mut ChunkBuilder {
+        self.out.get_or_insert_with(|| leading(self.chunk, self.same))
+    }
+
+    /// Sends an entry through the filters from the one at `from` on. Whether it is kept.
+    fn walk<'f>(&mut self, from: usize, head: &mut Head<'_>, fields: &mut Fields<'f>) -> bool
+    where
+        'p: 'f,
+    {
+        let (chunk, links) = (self.chunk, self.links);
+        for (at, link) in links.iter().enumerate().skip(from) {
+            let count = &mut self.counts[at];
+            self.effects.turn_of(link.number);
+            let mut cx = EntryContext {
+                tag: chunk.tag(),
+                time: head.time,
+                metadata: head.metadata,
+                position: count.came,
+                effects: self.effects,
+            };
+            count.came += 1;
+            count.bytes += head.size;
+            let verdict = link.filter.filter(&mut cx, fields);
+            if let Some(time) = self.effects.take_time() {
+                head.time = time;
+            }
+            if self.effects.has_emitted() {
+                self.emitted(at);
+            }
+            let count = &mut self.counts[at];
+            match verdict {
+                Verdict::Keep => continue,
+                Verdict::Empty => {
+                    let emptied = count.emptied.get_or_insert_with(|| ChunkBuilder::new(chunk.tag().clone()));
+                    push_under(emptied, head, fields);
+                }
+                Verdict::Drop | Verdict::Hold => {}
+            }
+            count.dropped += 1;
+            count.dropped_bytes += head.size;
+            return false;
+        }
+        true
+    }
+
+    /// Sends what the filter at `at` emitted through the filters behind it.
+    fn emitted(&mut self, at: usize) {
+        let list = self.effects.take_emitted();
+        self.counts[at].added += list.len() as u32;
+        self.added += list.len() as u32;
+        for emitted in list {
+            if emitted.tag != *self.chunk.tag() {
+                self.strays.push((self.links[at].number, emitted));
+                continue;
+            }
+            self.receipts.extend(emitted.held.iter().map(|held| held.receipt().clone()));
+            let metadata = (!emitted.metadata.is_empty()).then_some(&emitted.metadata[..]);
+            let mut head = Head { time: emitted.time, metadata, size: emitted.record.len() as u64 };
+            let mut fields = Fields::split(record_at(&emitted.record));
+            match self.walk(at + 1, &mut head, &mut fields) {
+                true => push_under(self.out(), &head, &fields),
+                false => self.gone += 1,
+            }
+        }
+    }
 }
 
 /// Adds an entry with its record as it is now.
@@ -123,6 +255,14 @@ fn push(out: &mut ChunkBuilder, entry: &Entry<'_>, fields: &Fields<'_>) {
     }
     out.push_with(entry.time(), |buf| {
         buf.extend_from_slice(entry.head_bytes());
+        fields.write(buf);
+    });
+}
+
+/// Adds an entry whose head is written anew.
+fn push_under(out: &mut ChunkBuilder, head: &Head<'_>, fields: &Fields<'_>) {
+    out.push_with(head.time, |buf| {
+        Entry::write_head(buf, head.time, head.metadata);
         fields.write(buf);
     });
 }
@@ -145,7 +285,7 @@ mod tests {
     /// Drops records whose `n` is even, or empties them all.
     struct Even(Verdict);
     impl Filter for Even {
-        fn filter<'a>(&'a self, _: &EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
+        fn filter<'a>(&'a self, _: &mut EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
             match fields.get(b"n") {
                 Some(ikada_msgpack_view::View::Uint(n)) if n % 2 == 0 => self.0,
                 _ => Verdict::Keep,
@@ -155,7 +295,7 @@ mod tests {
 
     struct Odd;
     impl Filter for Odd {
-        fn filter<'a>(&'a self, _: &EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
+        fn filter<'a>(&'a self, _: &mut EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
             match fields.get(b"n") {
                 Some(ikada_msgpack_view::View::Uint(n)) if n % 2 == 1 => Verdict::Drop,
                 _ => Verdict::Keep,
@@ -165,7 +305,7 @@ mod tests {
 
     struct Mark;
     impl Filter for Mark {
-        fn filter<'a>(&'a self, _: &EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
+        fn filter<'a>(&'a self, _: &mut EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
             fields.push(Piece::Ref(b"\xa1m"), Piece::Ref(b"\xc3"));
             Verdict::Keep
         }
@@ -182,7 +322,21 @@ mod tests {
     }
 
     fn link<'f>(filter: &'f dyn Filter, metrics: &'f Arc<FilterMetrics>) -> Link<'f> {
-        Link { filter, metrics }
+        Link { filter, metrics, number: 0 }
+    }
+
+    /// What is kept, and how many are gone.
+    enum Filtered {
+        Same,
+        Changed(ChunkBuilder, u32),
+    }
+
+    fn run(chunk: &Chunk, links: &[Link<'_>]) -> Filtered {
+        let passed = super::run(chunk, links, Terms { origin: Held::nothing(), may_retag: true });
+        match passed.kept {
+            Kept::Same => Filtered::Same,
+            Kept::Changed(builder) => Filtered::Changed(builder, passed.gone),
+        }
     }
 
     #[test]
@@ -234,7 +388,7 @@ mod tests {
         chunks: std::sync::atomic::AtomicU32,
     }
     impl Filter for Spy {
-        fn filter<'a>(&'a self, cx: &EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
+        fn filter<'a>(&'a self, cx: &mut EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
             self.seen.lock().unwrap().push((cx.position, fields.len()));
             Verdict::Keep
         }

@@ -1,6 +1,5 @@
 //! Start, run, drain.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -10,16 +9,16 @@ use ikada_plugin::{
 };
 use ikada_record::{DropReason, Ledger, Tally};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::deliver::Destination;
 use crate::driver::{Driver, Stop};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{FilterSlot, Pipeline};
 use crate::queue::Queue;
 use crate::report::{InputReport, OutputReport, Report};
-use crate::router::{Entrance, Exit, Overflow, Routes, Stage};
+use crate::router::{Entrance, Exit, Overflow, Place, Routes, Stage};
 
 /// How long tasks that are cut off have to let go: one that blocks its thread never does, and must not hold the end up.
 const CUT_OFF: Duration = Duration::from_secs(1);
@@ -61,6 +60,8 @@ pub struct Engine {
     stop_outputs: Stop,
     inputs: JoinSet<()>,
     outputs: JoinSet<()>,
+    /// What filters do beside the records, and the flush of what they hold back.
+    beside: JoinSet<()>,
 }
 
 impl Engine {
@@ -70,9 +71,11 @@ impl Engine {
     /// An input cannot open; nothing runs then.
     pub async fn start(pipeline: Pipeline) -> Result<Self, EngineError> {
         let mut engine = Self::assemble(&pipeline);
-        let Pipeline { service, limits, inputs, filters, outputs } = pipeline;
+        let Pipeline { service, limits, mut inputs, filters, outputs } = pipeline;
         let mut exits = Vec::new();
-        for slot in outputs {
+        let mut processors = Vec::new();
+        for (number, slot) in outputs.into_iter().enumerate() {
+            processors.extend(slot.processors.into_iter().map(|slot| stage(slot, Place::Output(number))));
             let queue = Arc::new(Queue::new(limits.queue_pace, limits.queue_full, limits.stall));
             let backoff = (limits.backoff_base, limits.backoff_cap);
             let to = Arc::new(Destination::new(
@@ -89,19 +92,21 @@ impl Engine {
             let overflow = Overflow::default();
             exits.push(Exit { id: slot.id, matcher: slot.matcher, queue, ledger: slot.ledger, overflow });
         }
-        let stages = filters
-            .into_iter()
-            .map(|slot| Stage { matcher: slot.matcher, filter: slot.filter, metrics: slot.metrics })
-            .collect();
-        let entrances: HashMap<_, _> = inputs
+        let mut stages: Vec<_> = filters.into_iter().map(|slot| stage(slot, Place::Filter)).collect();
+        stages.append(&mut processors);
+        for (number, slot) in inputs.iter_mut().enumerate() {
+            stages.extend(slot.processors.drain(..).map(|slot| stage(slot, Place::Input(number))));
+        }
+        for work in stages.iter().filter_map(|stage| stage.filter.background()) {
+            engine.beside.spawn(work);
+        }
+        let entrances = inputs
             .iter()
-            .enumerate()
-            .map(|(number, slot)| {
-                let entrance = Entrance { number, mem_buf_limit: slot.mem_buf_limit, ..Entrance::default() };
-                (slot.id.name.clone(), entrance)
-            })
+            .map(|slot| Entrance { mem_buf_limit: slot.mem_buf_limit, ..Entrance::default() })
             .collect();
-        engine.routes = Arc::new(Routes::new(stages, exits, entrances, limits.plans));
+        let names = inputs.iter().map(|slot| slot.id.name.clone());
+        engine.routes = Arc::new(Routes::new(stages, exits, entrances, names, limits.plans));
+        engine.beside.spawn(flush_held(engine.routes.clone()));
 
         let flush = FlushClock::new(Instant::now(), service.flush);
         let mut opened = Vec::new();
@@ -151,7 +156,7 @@ impl Engine {
         };
         Self {
             view,
-            routes: Arc::new(Routes::new(Vec::new(), Vec::new(), HashMap::new(), 1)),
+            routes: Arc::new(Routes::new(Vec::new(), Vec::new(), Vec::new(), [], 1)),
             destinations: Vec::new(),
             tally: Arc::default(),
             bugs: Arc::default(),
@@ -160,6 +165,7 @@ impl Engine {
             stop_outputs: Stop::default(),
             inputs: JoinSet::new(),
             outputs: JoinSet::new(),
+            beside: JoinSet::new(),
         }
     }
 
@@ -190,6 +196,7 @@ impl Engine {
         self.stop_outputs.drain.cancel();
         let delivered = timeout_at(deadline, async {
             while self.inputs.join_next().await.is_some() {}
+            self.routes.flush_held(None).await;
             for to in &self.destinations {
                 to.queue.close();
             }
@@ -205,6 +212,7 @@ impl Engine {
             }
             let cut_off = async {
                 self.inputs.shutdown().await;
+                self.routes.flush_held(None).await;
                 while self.outputs.join_next().await.is_some() {}
             };
             if timeout(CUT_OFF, cut_off).await.is_err() {
@@ -225,8 +233,8 @@ impl Engine {
         while self.tally.ended() < self.tally.made() && Instant::now() < latest {
             sleep(LAST_RECEIPTS / 100).await;
         }
-        let inputs = self.view.inputs.iter().map(|(id, metrics)| {
-            let entrance = self.routes.entrances.get(&id.name);
+        let inputs = self.view.inputs.iter().enumerate().map(|(number, (id, metrics))| {
+            let entrance = self.routes.entrances.get(number);
             let count = |of: fn(&Entrance) -> u64| entrance.map_or(0, of);
             let records = metrics.records.get();
             InputReport {
@@ -234,6 +242,7 @@ impl Engine {
                 records,
                 unsent: records.saturating_sub(count(|entrance| entrance.dispatched.load(Relaxed))),
                 filtered: count(|entrance| entrance.filtered.load(Relaxed)),
+                added: count(|entrance| entrance.added.load(Relaxed)),
                 unmatched: count(|entrance| entrance.unmatched.load(Relaxed)),
             }
         });
@@ -252,6 +261,25 @@ impl Engine {
             outputs: outputs.collect(),
             bugs: self.bugs.load(Relaxed),
             receipts_lost: self.tally.made().saturating_sub(self.tally.ended()),
+        }
+    }
+}
+
+fn stage(slot: FilterSlot, place: Place) -> Stage {
+    Stage { id: slot.id, place, matcher: slot.matcher, filter: slot.filter, metrics: slot.metrics }
+}
+
+/// Hands on what filters hold back when it is due.
+async fn flush_held(routes: Arc<Routes>) {
+    loop {
+        match routes.held_due() {
+            None => routes.held.notified().await,
+            Some(due) => {
+                tokio::select! {
+                    () = routes.held.notified() => {}
+                    () = sleep_until(due) => routes.flush_held(Some(Instant::now())).await,
+                }
+            }
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct InputSlot {
     pub metrics: Arc<InputMetrics>,
     /// `Mem_Buf_Limit`: bytes that entries of this input may fill of a queue whose output makes no progress.
     pub mem_buf_limit: Option<usize>,
+    /// Filters that only this input's entries pass, before all others.
+    pub processors: Vec<FilterSlot>,
 }
 
 /// A filter and the tags it takes.
@@ -47,6 +49,8 @@ pub struct OutputSlot {
     pub ledger: Arc<Ledger>,
     /// How often a batch is tried again.
     pub retry: RetryLimit,
+    /// Filters that only what this output takes passes, after all others.
+    pub processors: Vec<FilterSlot>,
 }
 
 /// Bounds and times of a pipeline.

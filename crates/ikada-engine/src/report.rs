@@ -14,8 +14,10 @@ pub struct InputReport {
     pub records: u64,
     /// Entries read that never reached the outputs' queues.
     pub unsent: u64,
-    /// Entries that filters dropped.
+    /// Entries that filters dropped or put into others.
     pub filtered: u64,
+    /// Entries that filters made of others, or copied under another tag.
+    pub added: u64,
     /// Entries no output takes.
     pub unmatched: u64,
 }

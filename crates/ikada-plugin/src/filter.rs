@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ikada_record::{ChunkBuilder, Fields, Receipt, Tag, Timestamp};
+use ikada_record::{ChunkBuilder, Entry, Fields, Receipt, Tag, Timestamp};
 use tokio::time::Instant;
 
 use crate::{BoxFuture, OnFull};
@@ -68,7 +68,10 @@ impl EntryContext<'_> {
             return false;
         }
         let builder = self.effects.retagged.builder(self.effects.filter, tag);
-        write_entry(builder, self.time, self.metadata, |buf| fields.write(buf));
+        builder.push_with(self.time, |buf| {
+            Entry::write_head(buf, self.time, self.metadata);
+            fields.write(buf);
+        });
         true
     }
 
@@ -78,29 +81,6 @@ impl EntryContext<'_> {
     pub fn hold(&self) -> Held {
         self.effects.origin.clone()
     }
-}
-
-/// Writes one entry of a time, optional metadata and a record.
-fn write_entry(
-    builder: &mut ChunkBuilder,
-    time: Timestamp,
-    metadata: Option<&[u8]>,
-    record: impl FnOnce(&mut Vec<u8>),
-) {
-    builder.push_with(time, |buf| {
-        match metadata {
-            None => {
-                buf.push(0x92);
-                time.write(buf);
-            }
-            Some(metadata) => {
-                buf.extend_from_slice(&[0x92, 0x92]);
-                time.write(buf);
-                buf.extend_from_slice(metadata);
-            }
-        }
-        record(buf);
-    });
 }
 
 /// A claim on the chunk of an entry that a filter holds back.

@@ -81,6 +81,17 @@ impl<'a> Entry<'a> {
         Ok(Self { raw, time, record_at: at + len, metadata: (at, at + len) })
     }
 
+    /// Writes what stands before the record of an entry with this time and, if there is some, this encoded metadata map.
+    pub fn write_head(buf: &mut Vec<u8>, time: Timestamp, metadata: Option<&[u8]>) {
+        let Some(metadata) = metadata else {
+            buf.push(0x92);
+            return time.write(buf);
+        };
+        buf.extend_from_slice(&[0x92, 0x92]);
+        time.write(buf);
+        buf.extend_from_slice(metadata);
+    }
+
     /// The encoded entry.
     #[must_use]
     pub fn as_bytes(&self) -> &'a [u8] {

@@ -100,6 +100,7 @@ impl Work<'_> {
             input,
             metrics: Arc::default(),
             mem_buf_limit,
+            processors: Vec::new(),
         })
     }
 
@@ -138,6 +139,7 @@ impl Work<'_> {
             metrics: Arc::default(),
             ledger,
             retry,
+            processors: Vec::new(),
         })
     }
 

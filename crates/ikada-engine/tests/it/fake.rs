@@ -93,7 +93,13 @@ pub(crate) fn id(kind: Kind, name: &str) -> Arc<InstanceId> {
 }
 
 pub(crate) fn input(name: &str, script: Script, mem_buf_limit: Option<usize>) -> InputSlot {
-    InputSlot { id: id(Kind::Input, name), input: Box::new(script), metrics: Arc::default(), mem_buf_limit }
+    InputSlot {
+        id: id(Kind::Input, name),
+        input: Box::new(script),
+        metrics: Arc::default(),
+        mem_buf_limit,
+        processors: Vec::new(),
+    }
 }
 
 /// What a destination says next.
@@ -295,5 +301,6 @@ pub(crate) fn output(name: &str, pattern: &str, lanes: Lanes, retry: RetryLimit)
         metrics: Arc::default(),
         ledger: Arc::new(Ledger::default()),
         retry,
+        processors: Vec::new(),
     }
 }

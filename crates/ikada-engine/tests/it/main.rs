@@ -3,4 +3,5 @@
 
 mod books;
 mod fake;
+mod filters;
 mod life;
