@@ -75,8 +75,9 @@ impl Driver {
                     return;
                 }
             }
-            let room = self.waiting.len() < self.in_flight;
-            let due = self.output.due().filter(|_| room).map(|due| due + LINGER);
+            let can_pop = self.waiting.len() < self.in_flight;
+            let room = can_pop && (draining || !self.output.is_full());
+            let due = self.output.due().filter(|_| can_pop).map(|due| due + LINGER);
             let wake = [due, close_at].into_iter().flatten().min();
             tokio::select! {
                 biased;
@@ -112,7 +113,7 @@ impl Driver {
         for _ in 0..BURST {
             self.advance();
             tokio::task::yield_now().await;
-            if self.waiting.len() >= self.in_flight {
+            if self.waiting.len() >= self.in_flight || self.output.is_full() {
                 return;
             }
             let Some(routed) = self.to.queue.try_pop() else { return };
@@ -163,5 +164,98 @@ impl Driver {
 
     fn is_done(&self) -> bool {
         self.under_way.is_empty() && self.waiting.is_empty() && self.output.held() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use ikada_plugin::{BoxFuture, Delivery, InstanceId, Kind, OnFull, Outcome, RetryLimit, Routed};
+    use ikada_record::{ChunkBuilder, Ledger, Receipt, Share, Tag, Timestamp};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::queue::{Queue, Source};
+
+    /// Holds one chunk at most, whose batch ends when it is let go.
+    struct Small {
+        held: Arc<Mutex<Option<Batch>>>,
+        under_way: Arc<Mutex<usize>>,
+        most: Arc<Mutex<usize>>,
+        gate: Arc<Semaphore>,
+    }
+
+    struct Gated(Arc<Semaphore>, Arc<Mutex<usize>>);
+
+    impl Delivery for Gated {
+        fn attempt(&mut self) -> BoxFuture<'_, Outcome> {
+            Box::pin(async {
+                self.0.acquire().await.unwrap().forget();
+                *self.1.lock().unwrap() -= 1;
+                Outcome::Delivered
+            })
+        }
+    }
+
+    impl Output for Small {
+        fn push(&mut self, routed: Routed, _: Instant) {
+            let mut under_way = self.under_way.lock().unwrap();
+            *under_way += 1;
+            let mut most = self.most.lock().unwrap();
+            *most = (*most).max(*under_way);
+            let parts = vec![ikada_plugin::Part { share: routed.share, entries: 1 }];
+            let delivery = Gated(self.gate.clone(), self.under_way.clone());
+            *self.held.lock().unwrap() = Some(Batch::new(None, parts, 1, Box::new(delivery)));
+        }
+
+        fn pop(&mut self, _: Instant) -> Option<Batch> {
+            self.held.lock().unwrap().take()
+        }
+
+        fn due(&self) -> Option<Instant> {
+            None
+        }
+
+        fn close_all(&mut self) {}
+
+        fn held(&self) -> usize {
+            0
+        }
+
+        fn is_full(&self) -> bool {
+            *self.under_way.lock().unwrap() >= 1
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_output_that_is_full_is_given_no_more_until_a_batch_has_ended() {
+        let id = InstanceId { kind: Kind::Output, plugin: "x".into(), name: "x.0".into(), alias: None };
+        let queue = Arc::new(Queue::new(1_000_000, 1_000_000, Duration::from_secs(1)));
+        let backoff = (Duration::from_millis(100), Duration::from_secs(30));
+        let to = Destination::new(id.into(), queue.clone(), Arc::default(), RetryLimit::Unlimited, backoff);
+        let ledger = Arc::new(Ledger::default());
+        for _ in 0..5 {
+            let mut builder = ChunkBuilder::new(Tag::from("t"));
+            builder.push_record(Timestamp::new(1, 0), b"\x80");
+            let chunk = builder.finish(Receipt::unwatched());
+            let share = Arc::new(Share::new(Receipt::unwatched(), 1, ledger.clone()));
+            let source = Source { number: 0, limit: None, on_full: OnFull::Wait };
+            queue.push(Routed { chunk, share, due: Instant::now() }, source).await;
+        }
+        let (most, gate) = (Arc::default(), Arc::new(Semaphore::new(0)));
+        let output = Small {
+            held: Arc::default(),
+            under_way: Arc::default(),
+            most: Arc::clone(&most),
+            gate: gate.clone(),
+        };
+        let driver = tokio::spawn(Driver::new(Box::new(output), Arc::new(to)).run(Stop::default()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!((*most.lock().unwrap(), ledger.delivered()), (1, 0));
+        gate.add_permits(5);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!((*most.lock().unwrap(), ledger.delivered()), (1, 5));
+        driver.abort();
     }
 }

@@ -40,6 +40,12 @@ pub trait Output: Send {
     /// Bytes held in open and ready batches.
     fn held(&self) -> usize;
 
+    /// Whether no further chunk is to be pushed for now, because what is held has reached its bound. Asked again when a batch has
+    /// ended and at [`due`](Self::due). A drain pushes all the same: what inputs still hold is bounded by themselves.
+    fn is_full(&self) -> bool {
+        false
+    }
+
     /// How many batches may be under way at once. Batches of one lane are still sent one after another.
     fn in_flight(&self) -> usize {
         4
