@@ -115,7 +115,10 @@ async fn a_new_tag_for_every_record_loses_none() {
 
 /// Joins every two records into one: the second's fields, and a mark. What is left alone goes on after ten seconds.
 #[derive(Default)]
-struct Pairs(Mutex<Option<(Tag, Timestamp, Vec<u8>, Held, Instant)>>);
+struct Pairs(Mutex<Option<Waits>>);
+
+/// A record that waits for a second one.
+type Waits = (Tag, Timestamp, Vec<u8>, Held, Instant);
 
 impl Filter for Pairs {
     fn filter<'a>(&'a self, cx: &mut EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
