@@ -19,6 +19,7 @@
 mod calls;
 pub mod client;
 pub mod cloudwatch;
+pub mod fetch;
 pub mod firehose;
 pub mod s3;
 mod seldom;

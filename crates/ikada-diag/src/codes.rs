@@ -107,6 +107,19 @@ codes! {
     /// The file behind a variable cannot be read.
     VARIABLE_FILE = "variable-file";
 
+    // The init process.
+
+    /// A variable's name is nearly one of the init process's.
+    INIT_NAME = "init-variable-name";
+    /// An init variable for a path names an object in S3, or the reverse.
+    INIT_KIND = "init-variable-kind";
+    /// The value of an init variable names neither a file nor an object.
+    INIT_VALUE = "init-variable-value";
+    /// An object that an init variable names cannot be fetched.
+    INIT_FETCH = "init-fetch";
+    /// ECS does not tell what task the program runs in.
+    TASK_METADATA = "task-metadata";
+
     // Sections and plugins.
 
     /// A section that starts a plugin has no `Name`.

@@ -27,6 +27,7 @@ pub mod cli;
 pub mod help;
 pub mod http;
 mod idle;
+pub mod init;
 pub mod log;
 mod memory;
 pub mod plugins;

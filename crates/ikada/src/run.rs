@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ikada_config::{
-    DiskFiles, Grace, Loaded, ProcessEnv, Section as ConfigSection, SectionKind, ServiceOptions,
-};
+use ikada_config::{Grace, Loaded, Section as ConfigSection, SectionKind, ServiceOptions};
 use ikada_diag::Span;
 use ikada_engine::{Engine, Report};
 use ikada_options::LogLevel;
@@ -19,6 +17,7 @@ use tracing::{error, info, warn};
 use crate::assemble::{Assembled, assemble};
 use crate::cli::{Run, Section};
 use crate::http::{self, Admin, HealthRules};
+use crate::init::Init;
 use crate::{log, render};
 
 /// How a run ended: the process's exit status.
@@ -48,12 +47,21 @@ pub fn run(args: &Run, registry: &Registry) -> Exit {
         error!("could not change to the directory {}: {failed}", dir.display());
         return Exit::Start;
     }
-    let mut loaded = load(args);
+    let (mut loaded, init) = load(args);
     let assembled = assemble(&mut loaded, registry, args.dry_run);
     configure_log(args, &assembled);
     // Findings go to stderr directly: lines that came before stand before them.
     log::flush();
     render::findings(&loaded.diagnostics, &loaded.sources);
+    for source in init.sources() {
+        match source.bytes {
+            Some(bytes) => info!(
+                "[init] {} ({bytes} bytes) is part of the configuration ({})",
+                source.name, source.variable
+            ),
+            None => warn!("[init] {} is no part of the configuration ({})", source.name, source.variable),
+        }
+    }
     for ignored in &args.ignored {
         warn!("[config] `{ignored}` on the command line has no meaning here");
     }
@@ -89,21 +97,20 @@ pub fn run(args: &Run, registry: &Registry) -> Exit {
     exit
 }
 
-fn load(args: &Run) -> Loaded {
+fn load(args: &Run) -> (Loaded, Init) {
     let working_dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-    let mut loaded = match &args.config {
-        Some(path) => ikada_config::load(path, &DiskFiles, &ProcessEnv, &working_dir),
-        None => Loaded::nothing("command line", &working_dir),
-    };
+    let init = Init::of_process(args.config.as_deref(), &working_dir);
+    let mut loaded = init.load();
+    let (files, env) = (init.files(), init.env());
     let sections = command_line_sections(args, &mut loaded);
-    loaded.put_first(sections, &ProcessEnv);
+    loaded.put_first(sections, env);
     for path in &args.parsers {
-        loaded.add_parsers(path, None, &DiskFiles, &ProcessEnv, &working_dir);
+        loaded.add_parsers(path, None, files, env, &working_dir);
     }
     for (path, span) in named_parser_files(&loaded) {
-        loaded.add_parsers(&path, Some(span), &DiskFiles, &ProcessEnv, &working_dir);
+        loaded.add_parsers(&path, Some(span), files, env, &working_dir);
     }
-    loaded
+    (loaded, init)
 }
 
 /// What `Parsers_File` lines of all `[SERVICE]` sections name.

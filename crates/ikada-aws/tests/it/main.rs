@@ -4,6 +4,7 @@
 
 mod cloudwatch;
 mod credentials;
+mod fetch;
 mod firehose;
 mod options;
 mod rig;

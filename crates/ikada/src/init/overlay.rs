@@ -1,0 +1,81 @@
+//! Files that were fetched or made up, over those on disk.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ikada_config::{DiskFiles, Files};
+
+/// Device number of files that are on no device.
+const NO_DEVICE: u64 = u64::MAX;
+
+/// Files in memory by their full path, over those on disk.
+#[derive(Debug, Clone, Default)]
+pub struct Overlay {
+    files: Vec<(PathBuf, Vec<u8>)>,
+}
+
+impl Overlay {
+    /// Adds a file; says whether there was none of this path.
+    pub fn insert(&mut self, path: PathBuf, bytes: Vec<u8>) -> bool {
+        let is_new = self.find(&path).is_none();
+        if is_new {
+            self.files.push((path, bytes));
+        }
+        is_new
+    }
+
+    fn find(&self, path: &Path) -> Option<usize> {
+        self.files.iter().position(|(known, _)| known == path)
+    }
+}
+
+impl Files for Overlay {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        match self.find(path) {
+            Some(at) => Ok(self.files[at].1.clone()),
+            None => DiskFiles.read(path),
+        }
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.find(path).is_some() || DiskFiles.exists(path)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        self.find(path).is_none() && DiskFiles.is_dir(path)
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<(u64, u64)> {
+        match self.find(path) {
+            Some(at) => Ok((NO_DEVICE, at as u64)),
+            None => DiskFiles.identity(path),
+        }
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        DiskFiles.list(directory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_memory_hides_what_is_on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        std::fs::write(path("a"), "disk").unwrap();
+        std::fs::write(path("b"), "disk").unwrap();
+        let mut files = Overlay::default();
+        assert!(files.insert(path("a"), b"memory".to_vec()));
+        assert!(!files.insert(path("a"), b"again".to_vec()));
+        assert_eq!(files.read(&path("a")).unwrap(), b"memory");
+        assert_eq!(files.read(&path("b")).unwrap(), b"disk");
+        assert!(files.exists(&path("a")) && !files.is_dir(&path("a")) && files.is_dir(dir.path()));
+        assert!(files.read(&path("c")).is_err() && !files.exists(&path("c")));
+        assert_ne!(files.identity(&path("a")).unwrap(), files.identity(&path("b")).unwrap());
+        assert_eq!(files.list(dir.path()).unwrap().len(), 2);
+    }
+}
