@@ -5,6 +5,8 @@ use std::path::Path;
 use ikada_diag::{Sources, Span, Spanned};
 use ikada_options::{PluginKind, Property};
 
+use crate::processor::ProcessorCondition;
+
 /// What a section is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SectionKind {
@@ -22,6 +24,8 @@ pub enum SectionKind {
     Upstream,
     /// One server of a group.
     Node,
+    /// A processor, which stands in an input or output.
+    Processor,
     /// A custom plugin.
     Custom,
     /// An input.
@@ -45,6 +49,7 @@ impl SectionKind {
             SectionKind::Plugins => "plugins",
             SectionKind::Upstream => "upstream",
             SectionKind::Node => "node",
+            SectionKind::Processor => "processor",
             SectionKind::Custom => "custom",
             SectionKind::Input => "input",
             SectionKind::Filter => "filter",
@@ -98,9 +103,36 @@ pub struct Section {
     pub header: Span,
     /// Its properties in the order of writing.
     pub properties: Vec<Property>,
+    /// The file that it comes from, as an option names that file (`Upstream servers.conf`), if one does.
+    pub file: Option<String>,
+    /// Sections that stand in it, in the order of writing: the processors of an input or output.
+    pub processors: Vec<Section>,
+    /// For a processor: which records it takes.
+    pub condition: Option<ProcessorCondition>,
 }
 
 impl Section {
+    /// Returns a section that has nothing but its place yet.
+    pub fn new(kind: SectionKind, format: Format, name: Spanned<String>, header: Span) -> Self {
+        Section {
+            kind,
+            format,
+            name,
+            header,
+            properties: Vec::new(),
+            file: None,
+            processors: Vec::new(),
+            condition: None,
+        }
+    }
+
+    /// Returns the section with these properties.
+    #[must_use]
+    pub fn with(mut self, properties: Vec<Property>) -> Self {
+        self.properties = properties;
+        self
+    }
+
     /// Returns the value of the last property with this name, in any case.
     pub fn get(&self, name: &str) -> Option<&Spanned<String>> {
         self.properties.iter().rev().find(|property| property.is_named(name)).map(|property| &property.value)
@@ -135,13 +167,8 @@ impl Section {
             .iter()
             .map(|(start, middle, end)| Property::new(spanned(*start, middle - 1), spanned(*middle, *end)))
             .collect();
-        Section {
-            kind,
-            format: Format::Classic,
-            name: spanned(1, name_end),
-            header: source.span(0, name_end + 1),
-            properties,
-        }
+        Section::new(kind, Format::Classic, spanned(1, name_end), source.span(0, name_end + 1))
+            .with(properties)
     }
 }
 

@@ -21,7 +21,8 @@
 //!
 //! **What it does not know:** which plugins exist and which options they have, parsers and patterns, terminals.
 //!
-//! In reading order: [`Document`] and [`Section`], [`Loaded`] and [`load_classic`], [`Pipeline`], [`ServiceOptions`].
+//! In reading order: [`Document`] and [`Section`], [`Loaded`] and [`load_classic`], [`Pipeline`] with its [`Instance`]s,
+//! [`stream::Task`]s and [`Upstream`]s, [`ServiceOptions`].
 //!
 //! ```
 //! use ikada_config::{build_pipeline, from_text};
@@ -55,7 +56,10 @@ mod files;
 mod fuzz;
 mod loaded;
 mod pipeline;
+mod processor;
 mod service;
+pub mod stream;
+mod upstream;
 mod variables;
 mod yaml;
 
@@ -65,5 +69,7 @@ pub use files::{DiskFiles, Files, LARGEST_FILE, MemoryFiles, is_pattern};
 pub use fuzz::{fuzz_classic, fuzz_yaml};
 pub use loaded::{Loaded, from_text, load, load_classic, load_text};
 pub use pipeline::{Instance, Pipeline, build_pipeline};
+pub use processor::{ConditionOp, ConditionRule, Processor, ProcessorCondition, RuleOp};
 pub use service::{BinarySize, FlushInterval, Grace, ServiceOptions, StorageSync};
+pub use upstream::{Node, Upstream};
 pub use variables::Variables;

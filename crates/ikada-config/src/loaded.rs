@@ -103,41 +103,85 @@ impl Loaded {
         env: &dyn Env,
         working_dir: &Path,
     ) {
-        let candidates = [working_dir.join(path), self.main_dir.join(path)];
-        let Some(found) = candidates.iter().find(|path| files.exists(path)) else {
+        self.add(PARSERS, path, span, Place { files, env, working_dir });
+    }
+
+    /// Reads a file that `Streams_File` names and adds its stream tasks, as [`Loaded::add_parsers`] does for parsers.
+    pub fn add_streams(
+        &mut self,
+        path: &Path,
+        span: Option<Span>,
+        files: &dyn Files,
+        env: &dyn Env,
+        working_dir: &Path,
+    ) {
+        self.add(STREAMS, path, span, Place { files, env, working_dir });
+    }
+
+    /// Reads a file that an output's `Upstream` names and adds its group of servers, as [`Loaded::add_parsers`] does for
+    /// parsers.
+    pub fn add_upstream(
+        &mut self,
+        path: &Path,
+        span: Option<Span>,
+        files: &dyn Files,
+        env: &dyn Env,
+        working_dir: &Path,
+    ) {
+        self.add(UPSTREAMS, path, span, Place { files, env, working_dir });
+    }
+
+    fn add(&mut self, holds: FileOf, path: &Path, span: Option<Span>, place: Place<'_>) {
+        let candidates = [place.working_dir.join(path), self.main_dir.join(path)];
+        let Some(found) = candidates.iter().find(|path| place.files.exists(path)) else {
             let tried: Vec<String> = candidates.iter().map(|path| format!("`{}`", path.display())).collect();
             let tried = if tried[0] == tried[1] { &tried[..1] } else { &tried[..] };
-            let message = format!("the parsers file `{}` does not exist", path.display());
+            let message = format!("the {} file `{}` does not exist", holds.word, path.display());
             let help = format!("tried {}", tried.join(", "));
             self.diagnostics.push(Diagnostic::error(codes::UNREADABLE_FILE, message).at(span).help(help));
             return;
         };
-        let place = Place { files, env, working_dir };
         let sources = std::mem::take(&mut self.sources);
         let mut loader = Loader::new(place, directory_of(found), sources);
         loader.start_file(found, span);
         loader.run();
-        let parsers = loader.finish(&path.display().to_string());
-        self.sources = parsers.sources;
-        self.diagnostics.append(parsers.diagnostics);
-        for section in parsers.document.into_sections() {
-            match section.kind {
-                SectionKind::Parser | SectionKind::MultilineParser => self.document.push_section(section),
-                SectionKind::Unknown => {}
-                _ => {
-                    let name = &section.name.value;
-                    let message = match section.format {
-                        Format::Classic => format!("`[{name}]` in a parsers file is ignored"),
-                        Format::Yaml => format!("`{name}` in a parsers file is ignored"),
-                    };
-                    self.diagnostics.push(
-                        Diagnostic::warning(codes::UNSUPPORTED_SECTION, message)
-                            .at(section.header)
-                            .help("move it to a file that is included"),
-                    );
-                }
+        let read = loader.finish(&path.display().to_string());
+        self.sources = read.sources;
+        self.diagnostics.append(read.diagnostics);
+        for mut section in read.document.into_sections() {
+            if holds.kinds.contains(&section.kind) {
+                section.file = Some(path.display().to_string());
+                self.document.push_section(section);
+            } else if section.kind != SectionKind::Unknown {
+                self.diagnostics.push(holds.ignored(&section));
             }
         }
+    }
+}
+
+/// What a file that an option names is read for.
+#[derive(Clone, Copy)]
+struct FileOf {
+    word: &'static str,
+    kinds: &'static [SectionKind],
+}
+
+const PARSERS: FileOf =
+    FileOf { word: "parsers", kinds: &[SectionKind::Parser, SectionKind::MultilineParser] };
+const STREAMS: FileOf = FileOf { word: "streams", kinds: &[SectionKind::StreamTask] };
+const UPSTREAMS: FileOf = FileOf { word: "upstream", kinds: &[SectionKind::Upstream, SectionKind::Node] };
+
+impl FileOf {
+    fn ignored(self, section: &Section) -> Diagnostic {
+        let name = &section.name.value;
+        let article = if self.word.starts_with('u') { "an" } else { "a" };
+        let message = match section.format {
+            Format::Classic => format!("`[{name}]` in {article} {} file is ignored", self.word),
+            Format::Yaml => format!("`{name}` in {article} {} file is ignored", self.word),
+        };
+        Diagnostic::warning(codes::UNSUPPORTED_SECTION, message)
+            .at(section.header)
+            .help("move it to a file that is included")
     }
 }
 

@@ -6,7 +6,10 @@ use ikada_diag::{Diagnostic, Diagnostics, Span, Spanned, codes};
 use ikada_options::{PluginKind, Property, PropertyBag};
 
 use crate::document::{Document, Format, Section, SectionKind};
+use crate::processor::{Processor, processors_of};
 use crate::service::{ServiceOptions, service_of};
+use crate::stream;
+use crate::upstream::{Upstream, upstreams_of};
 
 /// One configured plugin.
 #[derive(Debug, Clone)]
@@ -21,6 +24,8 @@ pub struct Instance {
     pub alias: Option<Spanned<String>>,
     /// All its properties but `Name`, for the common set and the plugin's own to be taken from.
     pub bag: PropertyBag,
+    /// For an input or output in YAML: the filters that are its own, in the order in which they run.
+    pub processors: Vec<Processor>,
     /// Where its section starts.
     pub header: Span,
     /// How the file is written that it comes from.
@@ -52,6 +57,18 @@ pub struct Pipeline {
     pub outputs: Vec<Instance>,
     /// Parser and multiline parser definitions in file order.
     pub parsers: Vec<Section>,
+    /// Stream tasks in file order.
+    pub streams: Vec<stream::Task>,
+    /// Groups of servers.
+    pub upstreams: Vec<Upstream>,
+}
+
+impl Pipeline {
+    /// Returns the group of servers that an output's `Upstream` names: by its file, or by its own name.
+    pub fn upstream(&self, named: &str) -> Option<&Upstream> {
+        let by_file = self.upstreams.iter().find(|upstream| upstream.file.as_deref() == Some(named));
+        by_file.or_else(|| self.upstreams.iter().find(|upstream| upstream.name.value == named))
+    }
 }
 
 /// Sorts the sections of a document and checks what can be checked without knowing the plugins.
@@ -69,12 +86,14 @@ pub fn build_pipeline(document: &Document, diags: &mut Diagnostics) -> Pipeline 
         .filter(|section| matches!(section.kind, SectionKind::Parser | SectionKind::MultilineParser))
         .cloned()
         .collect();
+    let streams = stream::tasks_of(document, &inputs, diags);
+    let upstreams = upstreams_of(document, diags);
     report_unsupported(document, diags);
     resolve_matches(&inputs, &filters, &mut outputs, diags);
     report_missing_ends(document, diags);
     // The declaration's defaults are sound (a test says so), so that the service is always there.
     let service = service.expect("the defaults of [SERVICE] can be read");
-    Pipeline { service, inputs, filters, outputs, parsers }
+    Pipeline { service, inputs, filters, outputs, parsers, streams, upstreams }
 }
 
 struct Builder<'d> {
@@ -102,7 +121,9 @@ impl Builder<'_> {
         if let Some(alias) = &alias {
             self.check_alias(kind, alias);
         }
-        Some(Instance { kind, plugin, id, alias, bag, header: section.header, format: section.format })
+        let processors = processors_of(&id, &section.processors, self.diags);
+        let (header, format) = (section.header, section.format);
+        Some(Instance { kind, plugin, id, alias, bag, processors, header, format })
     }
 
     /// Takes the plugin's name; the first one counts, as in Fluent Bit.
@@ -226,10 +247,6 @@ fn report_unsupported(document: &Document, diags: &mut Diagnostics) {
                 codes::UNSUPPORTED_SECTION,
                 format!("`{name}` is ignored: shared objects are not loaded"),
             ),
-            SectionKind::StreamTask | SectionKind::Upstream | SectionKind::Node => {
-                let message = format!("`{name}` is ignored here");
-                Diagnostic::warning(codes::UNSUPPORTED_SECTION, message)
-            }
             _ => continue,
         };
         diags.push(diagnostic.at(section.header).help("remove it"));

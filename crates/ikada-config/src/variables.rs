@@ -63,6 +63,9 @@ impl<'a> Variables<'a> {
         for property in &mut section.properties {
             self.expand_property(property, diags);
         }
+        for processor in &mut section.processors {
+            self.expand_section(processor, diags);
+        }
     }
 
     fn expand_property(&mut self, property: &mut Property, diags: &mut Diagnostics) {

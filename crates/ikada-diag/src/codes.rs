@@ -180,6 +180,14 @@ codes! {
     BAD_ACCESSOR = "bad-accessor";
     /// A template for a name or key cannot be understood.
     BAD_TEMPLATE = "bad-template";
+    /// A stream task cannot be understood, or reads from what is not there.
+    BAD_STREAM_TASK = "bad-stream-task";
+    /// No group of servers is in the file that an output names, or has this name.
+    UNKNOWN_UPSTREAM = "unknown-upstream";
+    /// Filters that give records a new tag send them round in a circle.
+    TAG_CYCLE = "tag-cycle";
+    /// A value is below or above what the service at the other end allows.
+    BEYOND_SERVICE_LIMIT = "beyond-service-limit";
 }
 
 #[cfg(test)]

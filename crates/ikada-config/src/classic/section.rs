@@ -82,13 +82,12 @@ impl Loader<'_> {
         frame.section = Some(self.sections.len());
         let header = at.source.span(at.start + name.start - 1, at.start + name.end() + 1);
         let header = header.part(0, at.start + at.line.len() - header.start as usize);
-        self.sections.push(Section {
-            kind: names::kind_of(name.text),
-            format: Format::Classic,
-            name: at.spanned(name),
+        self.sections.push(Section::new(
+            names::kind_of(name.text),
+            Format::Classic,
+            at.spanned(name),
             header,
-            properties: Vec::new(),
-        });
+        ));
         self.filled.push(false);
     }
 

@@ -8,6 +8,7 @@
 mod names;
 mod options;
 mod positions;
+mod processors;
 mod shape;
 mod syntax;
 mod tree;

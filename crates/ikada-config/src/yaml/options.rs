@@ -95,11 +95,8 @@ impl Reader<'_> {
     /// What Fluent Bit has in YAML alone, and Ikada does not have.
     fn set_aside(&mut self, kind: SectionKind, name: &str, key: &Node) -> bool {
         let (severity, message, help) = match (name.to_ascii_lowercase().as_str(), kind) {
-            ("processors", SectionKind::Input | SectionKind::Output) => (
-                Severity::Error,
-                "processors are not supported, so records would pass unchanged",
-                "say it with filters, below `pipeline: filters:`",
-            ),
+            // They are read apart.
+            ("processors", SectionKind::Input | SectionKind::Output) => return true,
             ("processors", SectionKind::Filter) => {
                 (Severity::Warning, "a filter has no processors; they are ignored", "remove them")
             }

@@ -152,7 +152,11 @@ impl Reader<'_> {
                 continue;
             }
             let properties = self.properties(kind, pairs, &[]);
-            self.section(kind, key, header_of(item, pairs), properties);
+            let mut section = self.new_section(kind, key, header_of(item, pairs), properties);
+            if matches!(kind, SectionKind::Input | SectionKind::Output) {
+                section.processors = self.processors(pairs);
+            }
+            self.items.push(Item::Section(section));
         }
     }
 
@@ -362,7 +366,7 @@ impl Reader<'_> {
     // What stands below a key.
 
     /// Returns the pairs below a key that holds a mapping.
-    fn mapping<'n>(&mut self, key: &Node, value: &'n Node, example: &str) -> Option<&'n [Pair]> {
+    pub(super) fn mapping<'n>(&mut self, key: &Node, value: &'n Node, example: &str) -> Option<&'n [Pair]> {
         match &value.value {
             Value::Map(pairs) => Some(pairs),
             Value::Alias => None,
@@ -380,7 +384,7 @@ impl Reader<'_> {
     }
 
     /// Returns the entries below a key that holds a list. What stands there alone is looked at as its only entry.
-    fn entries<'n>(&mut self, key: &Node, value: &'n Node, example: &str) -> &'n [Node] {
+    pub(super) fn entries<'n>(&mut self, key: &Node, value: &'n Node, example: &str) -> &'n [Node] {
         match &value.value {
             Value::List(items) => return items,
             Value::Alias => return &[],
@@ -398,7 +402,7 @@ impl Reader<'_> {
     }
 
     /// Returns the pairs of an entry that is a mapping.
-    fn entry<'n>(&mut self, key: &Node, item: &'n Node, example: &str) -> Option<&'n [Pair]> {
+    pub(super) fn entry<'n>(&mut self, key: &Node, item: &'n Node, example: &str) -> Option<&'n [Pair]> {
         match &item.value {
             Value::Map(pairs) if !pairs.is_empty() => Some(pairs),
             Value::Alias => None,
@@ -434,8 +438,13 @@ impl Reader<'_> {
     }
 
     fn section(&mut self, kind: SectionKind, key: &Node, header: Span, properties: Vec<Property>) {
+        let section = self.new_section(kind, key, header, properties);
+        self.items.push(Item::Section(section));
+    }
+
+    fn new_section(&self, kind: SectionKind, key: &Node, header: Span, properties: Vec<Property>) -> Section {
         let name = Spanned::new(key.text().unwrap_or_default().to_owned(), key.span);
-        self.items.push(Item::Section(Section { kind, format: Format::Yaml, name, header, properties }));
+        Section::new(kind, Format::Yaml, name, header).with(properties)
     }
 }
 
@@ -445,7 +454,7 @@ pub(super) fn is_named(pair: &Pair, name: &str) -> bool {
 }
 
 /// Returns the place that stands for a whole entry: its name, or else its first key.
-fn header_of(item: &Node, pairs: &[Pair]) -> Span {
+pub(super) fn header_of(item: &Node, pairs: &[Pair]) -> Span {
     match (pairs.iter().find(|pair| is_named(pair, "name")), pairs.first()) {
         (Some(named), _) => named.key.span.to(named.value.span),
         (None, Some(first)) => first.key.span,

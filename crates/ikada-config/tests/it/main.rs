@@ -5,6 +5,7 @@ mod agent;
 mod grammar;
 mod hostile;
 mod includes;
+mod parts;
 mod pipeline;
 mod variables;
 mod yaml;

@@ -121,8 +121,8 @@ fn sections_of_other_kinds_are_told() {
     assert_eq!(
         found,
         [
+            "main.conf:7:1: warning[missing-option]: the group `u` has no servers (help: write a `[NODE]` with `Name`, `Host` and `Port` behind it)",
             "main.conf:5:1: error[unsupported-section]: `[CUSTOM]`: there are no custom plugins (help: remove it)",
-            "main.conf:7:1: warning[unsupported-section]: `[UPSTREAM]` is ignored here (help: remove it)",
             "main.conf:9:1: warning[unsupported-section]: `[PLUGINS]` is ignored: shared objects are not loaded (help: remove it)",
         ]
     );

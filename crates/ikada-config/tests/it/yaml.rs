@@ -116,10 +116,6 @@ pipeline:
             "main.yaml:13:1: warning[unsupported-section]: `extensions` is ignored: there are no extensions (help: remove it)",
             "main.yaml:3:5: error[unsupported-section]: `customs`: there are no custom plugins (help: remove it)",
             "main.yaml:4:1: warning[unsupported-section]: `plugins` is ignored: shared objects are not loaded (help: remove it)",
-            "main.yaml:8:5: warning[unsupported-section]: `upstream_servers` is ignored here (help: remove it)",
-            "main.yaml:9:16: warning[unsupported-section]: `nodes` is ignored here (help: remove it)",
-            "main.yaml:9:52: warning[unsupported-section]: `nodes` is ignored here (help: remove it)",
-            "main.yaml:11:5: warning[unsupported-section]: `stream_processor` is ignored here (help: remove it)",
         ]
     );
 }

@@ -464,7 +464,6 @@ const MISTAKES: &[(&str, &[&str], &str)] = &[
     (
         "pipeline:\n  inputs:\n    - name: dummy\n      processors:\n        logs:\n          - name: content_modifier\n      telemetry: { x: y }\n      routes:\n        logs:\n          - name: errs\n",
         &[
-            "main.yaml:4:7: error[unsupported-option]: processors are not supported, so records would pass unchanged (help: say it with filters, below `pipeline: filters:`)",
             "main.yaml:7:7: warning[unsupported-option]: `telemetry` is ignored: it is not supported (help: remove it)",
             "main.yaml:8:7: error[unsupported-option]: conditional routes are not supported, so records would go elsewhere (help: route by tag: give the input a `tag` and each output a `match`)",
         ],
@@ -529,8 +528,7 @@ const MISTAKES: &[(&str, &[&str], &str)] = &[
         "upstream_servers:\n  - name: up\n    nodes:\n      - { host: h }\n",
         &[
             "main.yaml:4:11: error[missing-name]: this node has no `name` (help: give it one: `name: …`)",
-            "main.yaml:2:5: warning[unsupported-section]: `upstream_servers` is ignored here (help: remove it)",
-            "main.yaml:4:11: warning[unsupported-section]: `nodes` is ignored here (help: remove it)",
+            "main.yaml:4:11: error[missing-option]: this server has no `Port` (help: write `port: 24224`)",
         ],
         "parsers:\n  - { name: a }\n",
     ),
