@@ -186,6 +186,7 @@ fn build(plugin: &str, options: &str) -> Box<dyn Output> {
         tag: None,
         mem_buf_limit: None,
         net: None,
+        parsers: Default::default(),
         dry_run: false,
     };
     let outputs = ikada_aws::outputs();

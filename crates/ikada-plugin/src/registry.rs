@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ikada_diag::Diagnostics;
 use ikada_options::{NetOptions, OptionSet, PropertyBag};
+use ikada_parse::Parsers;
 
 use crate::{Filter, Input, InstanceId, Output, Service};
 
@@ -20,6 +21,8 @@ pub struct BuildContext {
     pub mem_buf_limit: Option<u64>,
     /// For an output: how connections are made.
     pub net: Option<NetOptions>,
+    /// The parsers that options may name: those of the configuration and those built in.
+    pub parsers: Arc<Parsers>,
     /// Parses and checks only: nothing may be opened, connected or spawned.
     pub dry_run: bool,
 }

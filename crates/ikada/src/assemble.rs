@@ -10,13 +10,14 @@ use ikada_config::{Instance, Loaded, ServiceOptions};
 use ikada_diag::{Diagnostic, Diagnostics, Span, Spanned, codes};
 use ikada_engine::{FilterSlot, InputSlot, Limits, OutputSlot, Pipeline};
 use ikada_options::{FilterCommon, InputCommon, LogLevel, OptionSet, Options, OutputCommon, PropertyBag};
+use ikada_parse::Parsers;
 use ikada_plugin::registry::{BuildContext, Plugin, Registry, find};
 use ikada_plugin::{InstanceId, Kind, RetryLimit, Service};
 use ikada_record::Ledger;
 use ikada_record::json::JsonStyle;
 use ikada_route::{Matcher, Pattern, TagRegex};
 
-use crate::{idle, memory, unknown};
+use crate::{idle, memory, parsers, unknown};
 
 /// A pipeline, and the log levels that single instances ask for.
 pub struct Assembled {
@@ -39,10 +40,12 @@ pub fn assemble(loaded: &mut Loaded, registry: &Registry, dry_run: bool) -> Asse
         ..Service::default()
     });
     let limits = limits(&config.service, loaded, config.outputs.len());
+    let parsers = Arc::new(parsers::parsers_of(&config.parsers, &mut loaded.diagnostics));
     let mut work = Work {
         found: &mut loaded.diagnostics,
         registry,
         service: service.clone(),
+        parsers,
         levels: HashMap::new(),
         dry_run,
     };
@@ -51,7 +54,7 @@ pub fn assemble(loaded: &mut Loaded, registry: &Registry, dry_run: bool) -> Asse
     let outputs = config.outputs.into_iter().filter_map(|instance| work.output(instance)).collect();
     let levels = work.levels;
     Assembled {
-        pipeline: Pipeline { service, limits, inputs, filters, outputs },
+        pipeline: Pipeline { service, limits, storage: None, inputs, filters, outputs },
         levels,
         service: config.service,
     }
@@ -76,6 +79,7 @@ struct Work<'w> {
     found: &'w mut Diagnostics,
     registry: &'w Registry,
     service: Arc<Service>,
+    parsers: Arc<Parsers>,
     levels: HashMap<String, LogLevel>,
     dry_run: bool,
 }
@@ -150,6 +154,7 @@ impl Work<'_> {
             tag: None,
             mem_buf_limit: None,
             net: None,
+            parsers: self.parsers.clone(),
             dry_run: self.dry_run,
         }
     }

@@ -30,6 +30,7 @@ mod idle;
 pub mod init;
 pub mod log;
 mod memory;
+mod parsers;
 pub mod plugins;
 pub mod render;
 pub mod run;

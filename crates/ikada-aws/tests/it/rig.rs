@@ -205,6 +205,7 @@ pub(crate) fn build(plugin: &str, options: &str) -> (Option<Box<dyn Output>>, Ve
         tag: None,
         mem_buf_limit: None,
         net: NetOptions::parse(&mut bag, &mut diags),
+        parsers: Default::default(),
         dry_run: false,
     };
     let outputs = ikada_aws::outputs();

@@ -139,6 +139,7 @@ pub(crate) fn build(options: &str) -> Result<Box<dyn Output>, Vec<String>> {
         tag: None,
         mem_buf_limit: None,
         net: None,
+        parsers: Default::default(),
         dry_run: false,
     };
     let mut diags = Diagnostics::new();

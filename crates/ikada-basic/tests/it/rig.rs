@@ -70,6 +70,7 @@ impl Section {
             tag,
             mem_buf_limit: None,
             net: Some(common.net),
+            parsers: Default::default(),
             dry_run: false,
         };
         Self { sources, bag, cx, found }

@@ -57,6 +57,7 @@ fn context(name: &str) -> BuildContext {
         tag: None,
         mem_buf_limit: None,
         net: None,
+        parsers: Default::default(),
         dry_run: false,
     }
 }
