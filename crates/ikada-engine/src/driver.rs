@@ -93,6 +93,7 @@ impl Driver {
                 }
                 routed = self.to.queue.pop(), if room && !self.to.queue.is_closed_and_empty() => {
                     let Some(routed) = routed else { continue };
+                    let Some(routed) = self.to.queue.load(routed).await else { continue };
                     let now = Instant::now();
                     self.output.push(routed, now);
                     self.take_more(now).await;
@@ -116,7 +117,8 @@ impl Driver {
             if self.waiting.len() >= self.in_flight || self.output.is_full() {
                 return;
             }
-            let Some(routed) = self.to.queue.try_pop() else { return };
+            let Some(waiting) = self.to.queue.try_pop() else { return };
+            let Some(routed) = self.to.queue.load(waiting).await else { continue };
             self.output.push(routed, now);
         }
     }
@@ -240,7 +242,13 @@ mod tests {
             builder.push_record(Timestamp::new(1, 0), b"\x80");
             let chunk = builder.finish(Receipt::unwatched());
             let share = Arc::new(Share::new(Receipt::unwatched(), 1, ledger.clone()));
-            let source = Source { number: 0, limit: None, on_full: OnFull::Wait };
+            let source = Source {
+                number: 0,
+                limit: None,
+                on_full: OnFull::Wait,
+                durable: false,
+                policy: crate::OverflowPolicy::Spill,
+            };
             queue.push(Routed { chunk, share, due: Instant::now() }, source).await;
         }
         let (most, gate) = (Arc::default(), Arc::new(Semaphore::new(0)));

@@ -7,18 +7,20 @@ use std::time::Duration;
 use ikada_plugin::{
     FilterMetrics, FlushClock, InputContext, InputError, InputMetrics, InstanceId, OutputMetrics, Router,
 };
-use ikada_record::{DropReason, Ledger, Tally};
+use ikada_record::{DropReason, Ledger, Receipt, Share, Tally};
+use ikada_store::chunks::{ChunkDir, Stored};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::deliver::Destination;
 use crate::driver::{Driver, Stop};
-use crate::pipeline::{FilterSlot, Pipeline};
+use crate::pipeline::{FilterSlot, OutputSlot, Pipeline, Storage};
 use crate::queue::Queue;
 use crate::report::{InputReport, OutputReport, Report};
 use crate::router::{Entrance, Exit, Overflow, Place, Routes, Stage};
+use crate::shelf::Shelf;
 
 /// How long tasks that are cut off have to let go: one that blocks its thread never does, and must not hold the end up.
 const CUT_OFF: Duration = Duration::from_secs(1);
@@ -71,12 +73,16 @@ impl Engine {
     /// An input cannot open; nothing runs then.
     pub async fn start(pipeline: Pipeline) -> Result<Self, EngineError> {
         let mut engine = Self::assemble(&pipeline);
-        let Pipeline { service, limits, mut inputs, filters, outputs } = pipeline;
+        let Pipeline { service, limits, storage, mut inputs, filters, outputs } = pipeline;
         let mut exits = Vec::new();
         let mut processors = Vec::new();
-        for (number, slot) in outputs.into_iter().enumerate() {
-            processors.extend(slot.processors.into_iter().map(|slot| stage(slot, Place::Output(number))));
-            let queue = Arc::new(Queue::new(limits.queue_pace, limits.queue_full, limits.stall));
+        for (number, mut slot) in outputs.into_iter().enumerate() {
+            processors.extend(slot.processors.drain(..).map(|slot| stage(slot, Place::Output(number))));
+            let queue = Queue::new(limits.queue_pace, limits.queue_full, limits.stall);
+            let queue = Arc::new(match &storage {
+                None => queue,
+                Some(storage) => shelved(queue, storage, &slot, limits.stall, inputs.len()),
+            });
             let backoff = (limits.backoff_base, limits.backoff_cap);
             let to = Arc::new(Destination::new(
                 slot.id.clone(),
@@ -102,7 +108,12 @@ impl Engine {
         }
         let entrances = inputs
             .iter()
-            .map(|slot| Entrance { mem_buf_limit: slot.mem_buf_limit, ..Entrance::default() })
+            .map(|slot| Entrance {
+                mem_buf_limit: slot.mem_buf_limit,
+                durable: slot.durable,
+                overflow: slot.overflow,
+                ..Entrance::default()
+            })
             .collect();
         let names = inputs.iter().map(|slot| slot.id.name.clone());
         engine.routes = Arc::new(Routes::new(stages, exits, entrances, names, limits.plans));
@@ -227,7 +238,7 @@ impl Engine {
     async fn report(self) -> Report {
         // What still waits in a queue is let go here, so that its shares are booked before they are read.
         for exit in &self.routes.exits {
-            while exit.queue.try_pop().is_some() {}
+            exit.queue.let_go();
         }
         let latest = Instant::now() + LAST_RECEIPTS;
         while self.tally.ended() < self.tally.made() && Instant::now() < latest {
@@ -246,13 +257,17 @@ impl Engine {
                 unmatched: count(|entrance| entrance.unmatched.load(Relaxed)),
             }
         });
-        let outputs = self.view.outputs.iter().map(|(id, _, ledger)| {
+        let outputs = self.view.outputs.iter().zip(&self.routes.exits).map(|((id, _, ledger), exit)| {
             let dropped = DropReason::ALL.into_iter().map(|reason| (reason, ledger.dropped(reason)));
+            let left = ledger.routed().saturating_sub(ledger.delivered() + ledger.dropped_total());
+            // A file may hold entries that were delivered already: they go again with the rest.
+            let kept = exit.queue.shelf().map_or(0, |shelf| shelf.entries()).min(left);
             OutputReport {
                 id: id.clone(),
                 routed: ledger.routed(),
                 sent: ledger.delivered(),
-                unsent: ledger.routed().saturating_sub(ledger.delivered() + ledger.dropped_total()),
+                unsent: left - kept,
+                kept,
                 dropped: dropped.filter(|(_, count)| *count > 0).collect(),
             }
         });
@@ -263,6 +278,30 @@ impl Engine {
             receipts_lost: self.tally.made().saturating_sub(self.tally.ended()),
         }
     }
+}
+
+/// Gives a queue its disk, and what waits there since an earlier run. An output whose directory cannot be used goes on in memory.
+fn shelved(queue: Queue, storage: &Storage, slot: &OutputSlot, stall: Duration, number: usize) -> Queue {
+    let name: String =
+        slot.id.shown().chars().map(|c| if matches!(c, '/' | '\\' | '\0') { '_' } else { c }).collect();
+    let path = storage.path.join("outputs").join(name);
+    let (dir, backlog) = match ChunkDir::open(&path, storage.sync) {
+        Ok(opened) => opened,
+        Err(failed) => {
+            warn!(instance = %slot.id, "could not use {}: {failed}; records wait in memory only", path.display());
+            return queue;
+        }
+    };
+    if !backlog.is_empty() {
+        let records: u64 = backlog.iter().map(|stored| u64::from(stored.entries())).sum();
+        info!(instance = %slot.id, "{records} records in {} chunks wait on disk since an earlier run", backlog.len());
+    }
+    let shelf = Arc::new(Shelf::new(slot.id.clone(), dir, slot.disk_limit, stall));
+    let share = |stored: Stored| {
+        let share = Share::new(Receipt::unwatched(), stored.entries(), slot.ledger.clone());
+        (stored, Arc::new(share))
+    };
+    queue.with_shelf(shelf, backlog.into_iter().map(share).collect(), number)
 }
 
 fn stage(slot: FilterSlot, place: Place) -> Stage {

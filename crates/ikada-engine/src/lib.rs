@@ -45,7 +45,8 @@ mod pipeline;
 mod queue;
 mod report;
 mod router;
+mod shelf;
 
 pub use engine::{Engine, EngineError, View};
-pub use pipeline::{FilterSlot, InputSlot, Limits, OutputSlot, Pipeline};
+pub use pipeline::{FilterSlot, InputSlot, Limits, OutputSlot, OverflowPolicy, Pipeline, Storage};
 pub use report::{InputReport, OutputReport, Report};

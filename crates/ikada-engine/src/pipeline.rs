@@ -1,5 +1,6 @@
 //! What the engine runs.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use ikada_plugin::{
 };
 use ikada_record::Ledger;
 use ikada_route::Matcher;
+use ikada_store::chunks::Sync;
 
 /// An input and its place in the books.
 pub struct InputSlot {
@@ -19,8 +21,35 @@ pub struct InputSlot {
     pub metrics: Arc<InputMetrics>,
     /// `Mem_Buf_Limit`: bytes that entries of this input may fill of a queue whose output makes no progress.
     pub mem_buf_limit: Option<usize>,
+    /// Whether its chunks are put on disk as soon as they come, if there is one: `storage.type filesystem`.
+    pub durable: bool,
+    /// What happens to its entries when an output is stuck and the memory is full: `ikada.overflow`.
+    pub overflow: OverflowPolicy,
     /// Filters that only this input's entries pass, before all others.
     pub processors: Vec<FilterSlot>,
+}
+
+/// What happens to an input's entries when an output makes no progress and the memory is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OverflowPolicy {
+    /// They are put on disk; without one, or when it is full, the oldest are dropped.
+    #[default]
+    Spill,
+    /// The oldest are dropped.
+    DropOldest,
+    /// The newest are dropped.
+    DropNewest,
+    /// The input waits, however long.
+    Block,
+}
+
+/// Where chunks are kept on disk.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    /// `storage.path`.
+    pub path: PathBuf,
+    /// `storage.sync`.
+    pub sync: Sync,
 }
 
 /// A filter and the tags it takes.
@@ -49,6 +78,8 @@ pub struct OutputSlot {
     pub ledger: Arc<Ledger>,
     /// How often a batch is tried again.
     pub retry: RetryLimit,
+    /// Bytes its chunks may take on disk: `storage.total_limit_size`.
+    pub disk_limit: Option<u64>,
     /// Filters that only what this output takes passes, after all others.
     pub processors: Vec<FilterSlot>,
 }
@@ -90,6 +121,8 @@ pub struct Pipeline {
     pub service: Arc<Service>,
     /// Bounds and times.
     pub limits: Limits,
+    /// Where chunks are kept on disk, if they are.
+    pub storage: Option<Storage>,
     /// The inputs.
     pub inputs: Vec<InputSlot>,
     /// The filters, in order.

@@ -2,21 +2,38 @@
 //!
 //! Two bounds. While the output makes progress, a queue that has reached the *pace* bound makes inputs wait: they are slowed to what
 //! the destination takes and nothing is lost. An output that has neither taken nor settled anything for the stall limit is not slow
-//! but stuck. Inputs that may not block then go on up to the *full* bound, and beyond it the oldest entries make room,
-//! each counted. Only what came from such an input makes room; an input with a limit of its own makes room for itself first,
-//! never at the others' cost. During a drain everything is taken: what inputs still hold is bounded by themselves.
+//! but stuck. Inputs that may not block then go on up to the *full* bound; what comes beyond it is put on disk, if there is one, and in the
+//! end the oldest entries make room, each counted. Only what came from such an input makes room; an input with a limit of its own
+//! makes room for itself first, never at the others' cost. During a drain everything is taken: what inputs still hold is bounded
+//! by themselves.
+//!
+//! A stuck output may be a healthy one that pauses. Without a disk the memory between the two bounds is therefore let out in measure, so
+//! that it lasts for some seconds even if a client writes as fast as it can; none of its writes waits long.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ikada_plugin::{OnFull, Routed};
-use ikada_record::DropReason;
+use ikada_record::{Chunk, DropReason, Share};
+use ikada_store::chunks::Stored;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::pipeline::OverflowPolicy;
+use crate::shelf::Shelf;
 
 /// Entries that had to make room, told to whoever logs it.
 pub(crate) type Evicted = u64;
+
+/// How long the memory of a stuck output's queue lasts at least, if chunks are of a usual size.
+const LASTS: Duration = Duration::from_secs(8);
+
+/// How long a chunk waits at most to make the memory last.
+const METER_MOST: Duration = Duration::from_millis(25);
+
+/// What a chunk on disk costs in memory.
+const COST_THERE: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -26,6 +43,7 @@ pub(crate) struct Queue {
     pace: usize,
     full: usize,
     stall: Duration,
+    shelf: Option<Arc<Shelf>>,
 }
 
 #[derive(Debug)]
@@ -38,6 +56,8 @@ struct State {
     line: VecDeque<u64>,
     tickets: u64,
     progress: Instant,
+    /// When the next chunk may come in without a wait, once the output is stuck.
+    meter: Instant,
     draining: bool,
     closed: bool,
 }
@@ -50,15 +70,49 @@ pub(crate) struct Source {
     /// Its `Mem_Buf_Limit`: bytes its entries may fill of a queue.
     pub(crate) limit: Option<usize>,
     pub(crate) on_full: OnFull,
+    /// Whether its chunks are put on disk as soon as they come.
+    pub(crate) durable: bool,
+    pub(crate) policy: OverflowPolicy,
 }
 
 /// A chunk that waits.
 #[derive(Debug)]
 struct Item {
-    routed: Routed,
+    waiting: Waiting,
+    /// Bytes of memory.
+    cost: usize,
     source: usize,
     /// Whether it may make room. Chunks whose maker waits are kept by him: they are not ours to drop.
     yields: bool,
+}
+
+/// A chunk that waited, in memory or on disk.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    share: Arc<Share>,
+    due: Instant,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    Here(Chunk),
+    There(Stored),
+}
+
+/// What a chunk does next on its way in.
+enum Step {
+    Enter,
+    /// Gone: the newest is what the input lets go.
+    Refuse,
+    /// Nothing but room helps.
+    ForRoom,
+    /// Room, or the end of the stall limit.
+    UntilStuck(Instant),
+    /// Room, or this long, to make the memory last.
+    Metered(Duration),
+    /// It is to be put on disk.
+    Spill,
 }
 
 impl Queue {
@@ -70,6 +124,7 @@ impl Queue {
             line: VecDeque::new(),
             tickets: 0,
             progress: Instant::now(),
+            meter: Instant::now(),
             draining: false,
             closed: false,
         };
@@ -80,7 +135,32 @@ impl Queue {
             pace,
             full: full.max(pace),
             stall,
+            shelf: None,
         }
+    }
+
+    /// With a disk, and what waits there since an earlier run, oldest first. It counts as the input's with this number.
+    pub(crate) fn with_shelf(
+        mut self,
+        shelf: Arc<Shelf>,
+        backlog: Vec<(Stored, Arc<Share>)>,
+        number: usize,
+    ) -> Self {
+        {
+            let mut state = self.state();
+            for (stored, share) in backlog {
+                shelf.keep(stored.clone(), &share);
+                let waiting = Waiting { share, due: Instant::now(), body: Body::There(stored) };
+                state.add(Item { waiting, cost: COST_THERE, source: number, yields: true });
+            }
+        }
+        self.shelf = Some(shelf);
+        self
+    }
+
+    /// The disk, if there is one.
+    pub(crate) fn shelf(&self) -> Option<&Arc<Shelf>> {
+        self.shelf.as_ref()
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -90,48 +170,134 @@ impl Queue {
     /// Puts a chunk in, waiting for room as its source's terms say. Returns how many entries had to make room. A closed
     /// queue lets the chunk go, which books it as abandoned.
     pub(crate) async fn push(&self, routed: Routed, from: Source) -> Evicted {
-        let cost = routed.chunk.cost();
-        let limit = from.limit.unwrap_or(usize::MAX);
+        let Routed { chunk, share, due } = routed;
+        let mut item = Item {
+            cost: chunk.cost(),
+            yields: from.on_full == OnFull::Pace && !share.is_watched(),
+            waiting: Waiting { share, due, body: Body::Here(chunk) },
+            source: from.number,
+        };
+        let mut stored = None;
+        if from.durable && item.yields {
+            stored = self.shelve(&item).await;
+        }
         let mut place = Place { queue: self, ticket: None };
+        let mut evicted = 0;
+        let mut has_waited = false;
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            let stuck_at = {
+            let step = {
                 let mut state = self.state();
                 if state.closed {
-                    return 0;
+                    return evicted;
                 }
-                let over_own = state.of(from.number) >= limit;
-                let first = state.is_first(place.ticket);
-                // The last one in may reach beyond the bound.
-                if state.draining || (!over_own && first && state.bytes < self.pace) {
-                    self.leave_line(&mut state, &mut place.ticket);
-                    self.insert(&mut state, routed, from);
-                    return 0;
+                let step =
+                    self.step(&mut state, &item, from, &mut place, &mut evicted, (&mut stored, has_waited));
+                if matches!(step, Step::Enter) {
+                    if let Some(stored) = stored.take_if(|_| state.bytes >= self.pace) {
+                        (item.waiting.body, item.cost) = (Body::There(stored), COST_THERE);
+                    }
+                    self.insert(&mut state, item);
+                    return evicted;
                 }
-                if over_own {
-                    // It is in nobody's way.
-                    self.leave_line(&mut state, &mut place.ticket);
-                } else if place.ticket.is_none() {
-                    place.ticket = Some(state.join_line());
-                }
-                state.progress + self.stall
+                step
             };
-            if from.on_full == OnFull::Wait {
-                room.await;
-                continue;
+            match step {
+                Step::Enter => {}
+                Step::Refuse => return evicted + item.let_go(),
+                Step::ForRoom => room.await,
+                Step::UntilStuck(at) => {
+                    has_waited = true;
+                    timeout_at(at, room).await.ok();
+                }
+                Step::Metered(delay) => {
+                    has_waited = true;
+                    timeout(delay, room).await.ok();
+                }
+                Step::Spill => stored = self.shelve(&item).await,
             }
-            if timeout_at(stuck_at, room).await.is_ok() {
-                continue;
+        }
+    }
+
+    fn step(
+        &self,
+        state: &mut State,
+        item: &Item,
+        from: Source,
+        place: &mut Place<'_>,
+        evicted: &mut Evicted,
+        (stored, has_waited): (&mut Option<Stored>, bool),
+    ) -> Step {
+        let limit = from.limit.unwrap_or(usize::MAX);
+        let over_own = state.of(from.number) >= limit;
+        // The last one in may reach beyond the bound.
+        if state.draining || (!over_own && state.is_first(place.ticket) && state.bytes < self.pace) {
+            self.leave_line(state, &mut place.ticket);
+            return Step::Enter;
+        }
+        if over_own {
+            // It is in nobody's way.
+            self.leave_line(state, &mut place.ticket);
+        } else if place.ticket.is_none() {
+            place.ticket = Some(state.join_line());
+        }
+        if from.on_full == OnFull::Wait {
+            return Step::ForRoom;
+        }
+        let stuck_at = state.progress + self.stall;
+        if Instant::now() < stuck_at {
+            return Step::UntilStuck(stuck_at);
+        }
+        if stored.is_some() {
+            return Step::Enter;
+        }
+        let in_memory = |state: &State| {
+            state.of(from.number) <= limit.saturating_sub(item.cost)
+                && state.bytes <= self.full.saturating_sub(item.cost)
+        };
+        if in_memory(state) {
+            return match self.meter(state, item.cost).filter(|_| !has_waited && self.shelf.is_none()) {
+                Some(delay) => Step::Metered(delay),
+                None => Step::Enter,
+            };
+        }
+        if from.policy == OverflowPolicy::DropNewest {
+            return Step::Refuse;
+        }
+        let shelf = self.shelf.as_ref().filter(|_| item.yields && from.policy == OverflowPolicy::Spill);
+        let chunk = item.waiting.chunk();
+        loop {
+            match (shelf, chunk) {
+                (Some(shelf), Some(chunk)) if shelf.has_room(chunk) => return Step::Spill,
+                _ if in_memory(state) => return Step::Enter,
+                _ => {}
             }
-            let mut state = self.state();
-            if state.draining || Instant::now() < state.progress + self.stall {
-                continue;
+            let own = state.of(from.number) > limit.saturating_sub(item.cost);
+            match state.evict(|other| !own || other.source == from.number) {
+                Some(entries) => *evicted += entries,
+                // Nothing may go but what is not ours to drop: the bound is passed.
+                None => return Step::Enter,
             }
-            let evicted = state.make_room(cost, self.full, from.number, limit);
-            self.insert(&mut state, routed, from);
-            return evicted;
+        }
+    }
+
+    /// How long a chunk waits to make the memory last, if it does.
+    fn meter(&self, state: &mut State, cost: usize) -> Option<Duration> {
+        let now = Instant::now();
+        let turn = LASTS.mul_f64(cost as f64 / (self.full - self.pace).max(1) as f64);
+        let delay = state.meter.saturating_duration_since(now);
+        state.meter = (state.meter.max(now) + turn).min(now + METER_MOST);
+        (!delay.is_zero()).then_some(delay)
+    }
+
+    /// Puts a chunk on disk, if there is one that takes it.
+    async fn shelve(&self, item: &Item) -> Option<Stored> {
+        let (Some(shelf), Some(chunk)) = (&self.shelf, item.waiting.chunk()) else { return None };
+        match shelf.has_room(chunk) {
+            true => shelf.put(chunk, &item.waiting.share).await,
+            false => None,
         }
     }
 
@@ -142,13 +308,12 @@ impl Queue {
         self.room.notify_waiters();
     }
 
-    fn insert(&self, state: &mut State, routed: Routed, from: Source) {
+    fn insert(&self, state: &mut State, item: Item) {
         if state.list.is_empty() {
             // An empty queue has not been stuck: its time starts with this chunk.
             state.progress = Instant::now();
         }
-        let yields = from.on_full == OnFull::Pace && !routed.share.is_watched();
-        state.add(Item { routed, source: from.number, yields });
+        state.add(item);
         self.items.notify_one();
     }
 
@@ -156,15 +321,15 @@ impl Queue {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub(crate) async fn pop(&self) -> Option<Routed> {
+    pub(crate) async fn pop(&self) -> Option<Waiting> {
         loop {
             let items = self.items.notified();
             tokio::pin!(items);
             items.as_mut().enable();
             {
                 let mut state = self.state();
-                if let Some(routed) = self.take(&mut state) {
-                    return Some(routed);
+                if let Some(waiting) = self.take(&mut state) {
+                    return Some(waiting);
                 }
                 if state.closed {
                     return None;
@@ -175,15 +340,45 @@ impl Queue {
     }
 
     /// Takes the oldest chunk out if there is one.
-    pub(crate) fn try_pop(&self) -> Option<Routed> {
+    pub(crate) fn try_pop(&self) -> Option<Waiting> {
         self.take(&mut self.state())
     }
 
-    fn take(&self, state: &mut State) -> Option<Routed> {
+    fn take(&self, state: &mut State) -> Option<Waiting> {
         let item = state.remove(0)?;
         state.progress = Instant::now();
         self.room.notify_waiters();
-        Some(item.routed)
+        Some(item.waiting)
+    }
+
+    /// Brings a chunk that waited into memory. `None` if its file is damaged, which is booked.
+    pub(crate) async fn load(&self, waiting: Waiting) -> Option<Routed> {
+        let Waiting { share, due, body } = waiting;
+        let stored = match body {
+            Body::Here(chunk) => return Some(Routed { chunk, share, due }),
+            Body::There(stored) => stored,
+        };
+        let read = match &self.shelf {
+            Some(shelf) => shelf.take(&stored).await,
+            None => None,
+        };
+        if read.is_none() {
+            share.drop_entries(share.left(), DropReason::Damaged);
+        }
+        read.map(|chunk| Routed { chunk, share, due })
+    }
+
+    /// Lets go of all that waits, at the very end. What is in memory and its maker does not keep is put on disk first, if there is one.
+    pub(crate) fn let_go(&self) {
+        while let Some(waiting) = self.try_pop() {
+            if let (Some(shelf), Some(chunk)) = (&self.shelf, waiting.chunk())
+                && !waiting.share.is_watched()
+                && !waiting.share.has_copy()
+                && shelf.fits(chunk)
+            {
+                shelf.put_now(chunk, &waiting.share);
+            }
+        }
     }
 
     /// The destination has settled something.
@@ -232,6 +427,26 @@ impl Drop for Place<'_> {
     }
 }
 
+impl Waiting {
+    /// The chunk, if it is in memory.
+    fn chunk(&self) -> Option<&Chunk> {
+        match &self.body {
+            Body::Here(chunk) => Some(chunk),
+            Body::There(_) => None,
+        }
+    }
+}
+
+impl Item {
+    /// Drops what is left of it, and says how much that was.
+    fn let_go(self) -> Evicted {
+        let share = self.waiting.share;
+        let left = share.left();
+        share.drop_entries(left, DropReason::Overflow);
+        u64::from(left)
+    }
+}
+
 impl State {
     fn join_line(&mut self) -> u64 {
         self.tickets += 1;
@@ -250,45 +465,25 @@ impl State {
     }
 
     fn add(&mut self, item: Item) {
-        let cost = item.routed.chunk.cost();
         if self.by_source.len() <= item.source {
             self.by_source.resize(item.source + 1, 0);
         }
-        self.bytes += cost;
-        self.by_source[item.source] += cost;
+        self.bytes += item.cost;
+        self.by_source[item.source] += item.cost;
         self.list.push_back(item);
     }
 
     fn remove(&mut self, at: usize) -> Option<Item> {
         let item = self.list.remove(at)?;
-        let cost = item.routed.chunk.cost();
-        self.bytes -= cost;
-        self.by_source[item.source] -= cost;
+        self.bytes -= item.cost;
+        self.by_source[item.source] -= item.cost;
         Some(item)
     }
 
-    /// Lets the oldest chunks go until `cost` more bytes are within the input's limit and the queue's; their entries are
-    /// counted on their shares.
-    fn make_room(&mut self, cost: usize, full: usize, source: usize, limit: usize) -> Evicted {
-        let mut evicted = 0;
-        while self.of(source) > limit.saturating_sub(cost) {
-            let Some(entries) = self.evict(|item| item.source == source) else { break };
-            evicted += entries;
-        }
-        while self.bytes > full.saturating_sub(cost) {
-            let Some(entries) = self.evict(|_| true) else { break };
-            evicted += entries;
-        }
-        evicted
-    }
-
-    /// Lets the oldest chunk go that may, of those that `which` picks.
+    /// Lets the oldest chunk go that may, of those that `which` picks; its entries are counted on its share.
     fn evict(&mut self, which: impl Fn(&Item) -> bool) -> Option<Evicted> {
         let at = self.list.iter().position(|item| item.yields && which(item))?;
-        let share = self.remove(at)?.routed.share;
-        let left = share.left();
-        share.drop_entries(left, DropReason::Overflow);
-        Some(u64::from(left))
+        Some(self.remove(at)?.let_go())
     }
 }
 
@@ -311,8 +506,14 @@ mod tests {
         Routed { chunk, share, due: Instant::now() }
     }
 
-    const PACE: Source = Source { number: 0, limit: None, on_full: OnFull::Pace };
-    const WAIT: Source = Source { number: 1, limit: None, on_full: OnFull::Wait };
+    const PACE: Source = Source {
+        number: 0,
+        limit: None,
+        on_full: OnFull::Pace,
+        durable: false,
+        policy: OverflowPolicy::Spill,
+    };
+    const WAIT: Source = Source { number: 1, on_full: OnFull::Wait, ..PACE };
 
     #[tokio::test(start_paused = true)]
     async fn the_limit_of_one_input_costs_no_other_input_anything() {
@@ -413,6 +614,27 @@ mod tests {
             "one stall, however many come: {:?}",
             start.elapsed()
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_does_not_fill_the_memory_at_once_and_no_chunk_waits_long() {
+        let ledger = Arc::new(Ledger::default());
+        let queue = Queue::new(80_000, 2_560_000, Duration::from_secs(1));
+        let (mut longest, mut evicted) = (Duration::ZERO, 0);
+        while queue.bytes() < 80_000 {
+            queue.push(chunk(&ledger, 2500), PACE).await;
+        }
+        let start = Instant::now();
+        while evicted == 0 {
+            let before = Instant::now();
+            evicted += queue.push(chunk(&ledger, 2500), PACE).await;
+            longest = longest.max(before.elapsed());
+        }
+        assert!(start.elapsed() > Duration::from_secs(7), "{:?}", start.elapsed());
+        assert!(longest <= Duration::from_millis(1001), "the stall: {longest:?}");
+        let before = Instant::now();
+        queue.push(chunk(&ledger, 2500), PACE).await;
+        assert!(before.elapsed() <= METER_MOST);
     }
 
     #[tokio::test(start_paused = true)]

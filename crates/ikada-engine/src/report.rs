@@ -31,8 +31,10 @@ pub struct OutputReport {
     pub routed: u64,
     /// Entries delivered.
     pub sent: u64,
-    /// Entries neither delivered nor dropped: the grace was too short for them.
+    /// Entries neither delivered nor dropped, nor on disk: the grace was too short for them.
     pub unsent: u64,
+    /// Entries on disk, for the next start.
+    pub kept: u64,
     /// Entries dropped, by reason; reasons without any are left out.
     pub dropped: Vec<(DropReason, u64)>,
 }

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use ikada_plugin::{BoxFuture, Dispatch, Emitted, Filter, FilterMetrics, Held, InstanceId, Routed, Router};
+use ikada_plugin::{
+    BoxFuture, Dispatch, Emitted, Filter, FilterMetrics, Held, InstanceId, OnFull, Routed, Router,
+};
 use ikada_record::{Chunk, ChunkBuilder, Entry, Ledger, Receipt, Share};
 use ikada_route::{Matcher, PlanCache};
 use tokio::sync::Notify;
@@ -14,6 +16,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::chain::{self, Kept, Link, Terms};
+use crate::pipeline::OverflowPolicy;
 use crate::queue::{Queue, Source};
 
 /// Tags that no output takes are named in the log up to this number; then they are only counted.
@@ -85,6 +88,8 @@ pub(crate) struct Exit {
 #[derive(Debug, Default)]
 pub(crate) struct Entrance {
     pub(crate) mem_buf_limit: Option<usize>,
+    pub(crate) durable: bool,
+    pub(crate) overflow: OverflowPolicy,
     pub(crate) dispatched: AtomicU64,
     /// Entries that filters dropped or put into others.
     pub(crate) filtered: AtomicU64,
@@ -339,8 +344,15 @@ impl Routes {
             }
         };
         let share = Share::new(chunk.receipt().clone(), chunk.len() as u32, exit.ledger.clone());
-        let limit = self.entrances.get(way.input).and_then(|entrance| entrance.mem_buf_limit);
-        let from = Source { number: way.input.min(self.entrances.len()), limit, on_full: way.how.on_full };
+        let entrance = self.entrances.get(way.input);
+        let policy = entrance.map(|entrance| entrance.overflow).unwrap_or_default();
+        let from = Source {
+            number: way.input.min(self.entrances.len()),
+            limit: entrance.and_then(|entrance| entrance.mem_buf_limit),
+            on_full: if policy == OverflowPolicy::Block { OnFull::Wait } else { way.how.on_full },
+            durable: entrance.is_some_and(|entrance| entrance.durable),
+            policy,
+        };
         Some(Push { exit: at, routed: Routed { chunk, share: Arc::new(share), due: way.how.due }, from })
     }
 

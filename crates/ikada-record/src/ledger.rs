@@ -25,11 +25,15 @@ pub enum DropReason {
     Empty,
     /// Bytes that are no entry.
     Malformed,
+    /// Their chunk's file on disk was damaged, and is set aside.
+    Damaged,
+    /// The plugin that handled them ended in a bug, twice.
+    Bug,
 }
 
 impl DropReason {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Filtered,
         Self::Unmatched,
         Self::Rejected,
@@ -39,6 +43,8 @@ impl DropReason {
         Self::OutOfTime,
         Self::Empty,
         Self::Malformed,
+        Self::Damaged,
+        Self::Bug,
     ];
 
     /// The word used in metrics and log lines.
@@ -54,6 +60,8 @@ impl DropReason {
             Self::OutOfTime => "out_of_time",
             Self::Empty => "empty",
             Self::Malformed => "malformed",
+            Self::Damaged => "damaged",
+            Self::Bug => "bug",
         }
     }
 }

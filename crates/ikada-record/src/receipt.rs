@@ -1,8 +1,8 @@
 //! How a chunk's maker hears that all routes settled.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::{DropReason, Ledger};
 
@@ -128,6 +128,8 @@ impl fmt::Debug for Receipt {
 #[derive(Debug)]
 pub struct Share {
     receipt: Receipt,
+    /// Of whoever keeps a copy of this route's entries until they are settled.
+    copy: OnceLock<Receipt>,
     left: AtomicU32,
     ledger: Arc<Ledger>,
 }
@@ -137,7 +139,14 @@ impl Share {
     #[must_use]
     pub fn new(receipt: Receipt, entries: u32, ledger: Arc<Ledger>) -> Self {
         ledger.add_routed(u64::from(entries));
-        Self { receipt, left: AtomicU32::new(entries), ledger }
+        Self { receipt, copy: OnceLock::new(), left: AtomicU32::new(entries), ledger }
+    }
+
+    /// Lets the keeper of a copy of these entries hear how this route ended, as a chunk file that is deleted then. Only the first one hears.
+    pub fn copied(&self, receipt: Receipt) {
+        if let Err(second) = self.copy.set(receipt) {
+            second.abandon();
+        }
     }
 
     /// Books `entries` entries as delivered.
@@ -148,6 +157,12 @@ impl Share {
     /// Books `entries` entries as dropped.
     pub fn drop_entries(&self, entries: u32, reason: DropReason) {
         self.ledger.add_dropped(reason, u64::from(self.take(entries)));
+    }
+
+    /// Whether somebody keeps a copy of these entries until they are settled.
+    #[must_use]
+    pub fn has_copy(&self) -> bool {
+        self.copy.get().is_some()
     }
 
     /// Entries not yet settled.
@@ -179,6 +194,9 @@ impl Drop for Share {
         if left > 0 {
             self.ledger.add_abandoned(u64::from(left));
             self.receipt.abandon();
+            if let Some(copy) = self.copy.get() {
+                copy.abandon();
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ikada_engine::{InputSlot, OutputSlot};
+use ikada_engine::{InputSlot, OutputSlot, OverflowPolicy};
 use ikada_plugin::{
     Batch, BoxFuture, Delivery, Dispatch, EntrySet, Input, InputContext, InputError, InstanceId, Kind,
     OnFull, Outcome, Output, Part, RetryLimit, Routed, SendError, add_part,
@@ -98,6 +98,8 @@ pub(crate) fn input(name: &str, script: Script, mem_buf_limit: Option<usize>) ->
         input: Box::new(script),
         metrics: Arc::default(),
         mem_buf_limit,
+        durable: false,
+        overflow: OverflowPolicy::Spill,
         processors: Vec::new(),
     }
 }
@@ -301,6 +303,7 @@ pub(crate) fn output(name: &str, pattern: &str, lanes: Lanes, retry: RetryLimit)
         metrics: Arc::default(),
         ledger: Arc::new(Ledger::default()),
         retry,
+        disk_limit: None,
         processors: Vec::new(),
     }
 }
