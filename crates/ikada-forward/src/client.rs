@@ -125,7 +125,7 @@ fn head(buf: &mut Vec<u8>, tag: &[u8], bare: bool) {
     write::str(buf, tag);
 }
 
-fn compress(run: &[u8], compression: Compression, level: u8) -> io::Result<Vec<u8>> {
+pub(crate) fn compress(run: &[u8], compression: Compression, level: u8) -> io::Result<Vec<u8>> {
     match compression {
         Compression::Gzip => {
             let level = flate2::Compression::new(u32::from(level.min(9)));

@@ -1,7 +1,7 @@
-//! The Forward protocol, and the input that listens for it.
+//! The Forward protocol, the input that listens for it, and the output that speaks it.
 //!
 //! Docker's `fluentd` log driver (and so every container behind FireLens), Fluentd, Fluent Bit and their client libraries
-//! speak it. The program registers [`inputs`]; the engine opens and runs what they build.
+//! speak it. The program registers [`inputs`] and [`outputs`]; the engine opens and runs what they build.
 //!
 //! **The modes of the wire.** MessagePack values back to back on a stream socket, told apart by the second element:
 //!
@@ -24,7 +24,7 @@
 //! **Lines in pieces.** Docker cuts lines over 16 KiB. The pieces are put together again on their connection, unless the option `join_partial` is
 //! off or the peer asks for answers to them.
 //!
-//! **What it does not know:** outputs, filters, queues, or what a record means. It never builds a value of a record.
+//! **What it does not know:** other outputs, filters, queues, or what a record means. It never builds a value of a record.
 //!
 //! Reading order: [`Framer`] and [`Frame`] (where does a frame end, what is in it), [`Decoder`] (from bytes to chunks), [`Acks`],
 //! [`Forward`] and its connections, [`client`] (the sending side).
@@ -69,6 +69,7 @@ mod input;
 mod join;
 mod listen;
 mod options;
+mod out;
 mod peers;
 mod rest;
 mod socket;
@@ -82,4 +83,5 @@ pub use input::{Forward, MAX_CONNECTIONS, Settings};
 pub use join::JoinRule;
 pub use listen::UnixPath;
 pub use options::{ForwardOptions, inputs};
+pub use out::{Compress, ExtraOption, ForwardOutOptions, outputs};
 pub use tags::TagRule;

@@ -9,6 +9,7 @@ pub fn registry() -> Registry {
     inputs.extend(ikada_basic::inputs());
     let mut outputs = ikada_aws::outputs();
     outputs.extend(ikada_basic::outputs());
+    outputs.extend(ikada_forward::outputs());
     let mut registry = Registry { inputs, filters: ikada_filters::filters(), outputs };
     registry.inputs.sort_by_key(|plugin| plugin.name);
     registry.filters.sort_by_key(|plugin| plugin.name);

@@ -1,4 +1,4 @@
-//! The input against real sockets, with a router that only watches.
+//! Input and output against real sockets.
 
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
@@ -11,3 +11,5 @@ mod join;
 mod listen;
 mod log;
 mod login;
+mod out;
+mod out_rig;
