@@ -33,7 +33,7 @@ use std::fmt;
 
 use ikada_msgpack::{MapView, View, str_bytes};
 
-use crate::Fields;
+use crate::{Field, Fields};
 
 pub use template::{Missing, Part, Template};
 pub use text::write_text;
@@ -112,8 +112,14 @@ impl Accessor {
     /// The encoded value in a record under edit.
     #[must_use]
     pub fn lookup_raw<'r>(&self, fields: &'r Fields<'_>) -> Option<&'r [u8]> {
+        self.lookup_raw_in(fields.as_slice())
+    }
+
+    /// The encoded value in some of a record's fields.
+    #[must_use]
+    pub fn lookup_raw_in<'r>(&self, fields: &'r [Field<'_>]) -> Option<&'r [u8]> {
         let Root::Key(key) = &self.root else { return None };
-        let field = fields.as_slice().iter().rev().find(|field| field.name() == Some(key))?;
+        let field = fields.iter().rev().find(|field| field.name() == Some(key))?;
         self.descend(field.value.bytes())
     }
 

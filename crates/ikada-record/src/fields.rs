@@ -8,8 +8,8 @@ use smallvec::SmallVec;
 pub enum Piece<'a> {
     /// Bytes that live elsewhere.
     Ref(&'a [u8]),
-    /// Bytes made for this record.
-    Own(Box<[u8]>),
+    /// Bytes made for this record, best in a buffer of [`Fields::buffer`].
+    Own(Vec<u8>),
 }
 
 impl Piece<'_> {
@@ -46,26 +46,65 @@ impl Field<'_> {
 pub struct Fields<'a> {
     list: SmallVec<[Field<'a>; 16]>,
     changed: bool,
+    /// Whether [`Piece::Own`] may stand in the list.
+    made: bool,
+    /// Buffers of earlier records, empty and with room.
+    spare: Vec<Vec<u8>>,
 }
+
+/// Buffers that are kept for the next record; a filter makes one or two values.
+const SPARE: usize = 32;
+
+/// Room of a kept buffer: a record that made a large value must not hold it for ever.
+const SPARE_ROOM: usize = 64 * 1024;
 
 impl<'a> Fields<'a> {
     /// Splits a record.
     #[must_use]
     pub fn split(record: MapView<'a>) -> Self {
-        let list = record
-            .raw()
-            .map(|(key, value)| Field { key: Piece::Ref(key), value: Piece::Ref(value) })
-            .collect();
-        Self { list, changed: false }
+        let mut fields = Self::default();
+        fields.refill(record);
+        fields
     }
 
     /// Splits another record into the room this one used.
     pub fn refill(&mut self, record: MapView<'a>) {
+        if self.made {
+            self.take_back();
+        }
         self.list.clear();
         self.changed = false;
         self.list.extend(
             record.raw().map(|(key, value)| Field { key: Piece::Ref(key), value: Piece::Ref(value) }),
         );
+    }
+
+    /// Keeps the room of what was made for the last record.
+    fn take_back(&mut self) {
+        let mut list = std::mem::take(&mut self.list);
+        for piece in list.drain(..).flat_map(|field| [field.key, field.value]) {
+            if let Piece::Own(made) = piece {
+                self.recycle(made);
+            }
+        }
+        self.list = list;
+        self.made = false;
+    }
+
+    /// An empty buffer for a key or value to be made, with the room of an earlier one: records that are made alike cost no
+    /// allocation. What is not put into a field goes back with [`Fields::recycle`].
+    #[must_use]
+    pub fn buffer(&mut self) -> Vec<u8> {
+        self.made = true;
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back whose content is needed no more.
+    pub fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if self.spare.len() < SPARE && buffer.capacity() <= SPARE_ROOM {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
     }
 
     /// The fields in order.
@@ -144,9 +183,22 @@ mod tests {
     }
 
     #[test]
+    fn the_room_of_a_made_value_serves_the_next_record() {
+        let mut fields = Fields::split(record_at(b"\x80"));
+        let mut made = fields.buffer();
+        made.extend_from_slice(b"\xa5hello");
+        let place = made.as_ptr();
+        fields.push(Piece::Ref(b"\xa1a"), Piece::Own(made));
+        assert_eq!(fields.get(b"a"), Some(View::Str(b"hello")));
+        fields.refill(record_at(b"\x80"));
+        let again = fields.buffer();
+        assert!(again.is_empty() && again.as_ptr() == place);
+    }
+
+    #[test]
     fn the_last_of_duplicate_keys_is_seen() {
         let mut fields = Fields::split(record_at(b"\x81\xa1a\x01"));
-        fields.push(Piece::Ref(b"\xa1a"), Piece::Own(vec![2].into()));
+        fields.push(Piece::Ref(b"\xa1a"), Piece::Own(vec![2]));
         assert_eq!(fields.get(b"a"), Some(View::Uint(2)));
         assert!(fields.is_changed());
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use ikada_msgpack::MapView;
 
 use super::{Accessor, AccessorError, Caution, parse, write_text};
-use crate::Tag;
+use crate::{Fields, Tag};
 
 /// Text with references: `logs-$TAG[1].$level`.
 ///
@@ -84,6 +84,30 @@ impl Template {
         record: MapView<'_>,
         capture: impl Fn(usize) -> Option<&'c [u8]>,
     ) -> Result<(), Missing<'_>> {
+        self.render_parts(out, tag, |accessor| accessor.lookup_map_raw(record), capture)
+    }
+
+    /// As [`Template::render_with`], for a record under edit.
+    ///
+    /// # Errors
+    /// The first reference without a value.
+    pub fn render_fields<'c>(
+        &self,
+        out: &mut Vec<u8>,
+        tag: &Tag,
+        fields: &Fields<'_>,
+        capture: impl Fn(usize) -> Option<&'c [u8]>,
+    ) -> Result<(), Missing<'_>> {
+        self.render_parts(out, tag, |accessor| accessor.lookup_raw(fields), capture)
+    }
+
+    fn render_parts<'r, 'c>(
+        &self,
+        out: &mut Vec<u8>,
+        tag: &Tag,
+        lookup: impl Fn(&Accessor) -> Option<&'r [u8]>,
+        capture: impl Fn(usize) -> Option<&'c [u8]>,
+    ) -> Result<(), Missing<'_>> {
         let mut missing = None;
         for part in &self.parts {
             match part {
@@ -91,7 +115,7 @@ impl Template {
                 Part::Tag => out.extend_from_slice(tag.as_bytes()),
                 Part::TagPart(n) => out.extend_from_slice(tag.part(*n).unwrap_or_default()),
                 Part::Capture(n) => out.extend_from_slice(capture(*n).unwrap_or_default()),
-                Part::Field(accessor) => match accessor.lookup_map_raw(record) {
+                Part::Field(accessor) => match lookup(accessor) {
                     Some(value) => write_text(out, value),
                     None => missing = missing.or(Some(Missing { reference: accessor })),
                 },
