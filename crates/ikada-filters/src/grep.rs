@@ -84,6 +84,8 @@ pub struct Grep {
 struct Rule {
     keeps: bool,
     test: KeyRegex,
+    /// The rule before this one looks at the same key.
+    same_key: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,29 +112,44 @@ impl Grep {
             .map(|rule| {
                 let option = if rule.keeps { "Regex" } else { "Exclude" };
                 let test = KeyRegex::build(option, rule.text, rule.span, found)?;
-                Some(Rule { keeps: rule.keeps, test })
+                Some(Rule { keeps: rule.keeps, test, same_key: false })
             })
             .collect();
-        Some(Self { rules: rules.into_iter().collect::<Option<_>>()?, mode: mode? })
+        let mut rules = rules.into_iter().collect::<Option<Vec<_>>>()?;
+        for at in 1..rules.len() {
+            rules[at].same_key = rules[at].test.has_key_of(&rules[at - 1].test);
+        }
+        Some(Self { rules, mode: mode? })
     }
 
     fn keeps(&self, fields: &Fields<'_>) -> bool {
         match self.mode {
             Mode::FirstDecides => self.first_decision(fields),
-            Mode::All { keeps } => self.rules.iter().all(|rule| rule.test.matches(fields)) == keeps,
-            Mode::Any { keeps } => self.rules.iter().any(|rule| rule.test.matches(fields)) == keeps,
+            Mode::All { keeps } => self.answers(fields).all(|(_, matched)| matched) == keeps,
+            Mode::Any { keeps } => self.answers(fields).any(|(_, matched)| matched) == keeps,
         }
     }
 
     fn first_decision(&self, fields: &Fields<'_>) -> bool {
-        for rule in &self.rules {
-            match (rule.keeps, rule.test.matches(fields)) {
+        for (keeps, matched) in self.answers(fields) {
+            match (keeps, matched) {
                 (true, matched) => return matched,
                 (false, true) => return false,
                 (false, false) => {}
             }
         }
         true
+    }
+
+    /// Each rule's kind and whether it matches; a key that several rules in a row look at is looked up once.
+    fn answers<'f>(&'f self, fields: &'f Fields<'_>) -> impl Iterator<Item = (bool, bool)> + 'f {
+        let mut value = None;
+        self.rules.iter().map(move |rule| {
+            if !rule.same_key {
+                value = rule.test.lookup(fields);
+            }
+            (rule.keeps, rule.test.matches_value(value))
+        })
     }
 }
 

@@ -17,26 +17,52 @@
 //!
 //! **What it does not know:** `Match` (the engine does not ask a filter that has nothing to say), chunks, outputs.
 //!
-//! Reading order: [`grep`], [`record_modifier`], [`stdout`].
+//! Reading order: [`grep`], [`modify`], [`record_modifier`], [`nest`], [`rewrite_tag`], and then any of the others.
 //!
 //! ```
-//! let names: Vec<_> = ikada_filters::filters().iter().map(|plugin| plugin.name).collect();
-//! assert_eq!(names, ["grep", "record_modifier", "stdout"]);
+//! let filters = ikada_filters::filters();
+//! assert!(filters.iter().any(|plugin| plugin.name == "grep"));
 //! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use ikada_plugin::registry::FilterPlugin;
 
+mod beside;
+pub mod checklist;
+pub mod content_modifier;
+pub mod expect;
 pub mod grep;
+pub mod modify;
+pub mod nest;
+pub mod parser;
 pub mod record_modifier;
+pub mod rewrite_tag;
 mod rule;
 pub mod stdout;
+pub mod sysinfo;
+mod text;
+pub mod throttle;
+pub mod type_converter;
 
 /// Every filter, in the order they are listed to people.
 #[must_use]
 pub fn filters() -> Vec<FilterPlugin> {
-    vec![grep::plugin(), record_modifier::plugin(), stdout::plugin()]
+    vec![
+        checklist::plugin(),
+        content_modifier::plugin(),
+        expect::plugin(),
+        grep::plugin(),
+        modify::plugin(),
+        nest::plugin(),
+        parser::plugin(),
+        record_modifier::plugin(),
+        rewrite_tag::plugin(),
+        stdout::plugin(),
+        sysinfo::plugin(),
+        throttle::plugin(),
+        type_converter::plugin(),
+    ]
 }
 
 #[cfg(test)]

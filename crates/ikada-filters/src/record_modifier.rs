@@ -10,6 +10,8 @@ use ikada_plugin::registry::{BuildContext, FilterPlugin, Plugin};
 use ikada_plugin::{EntryContext, Filter, Verdict};
 use ikada_record::{Field, Fields, Piece};
 
+use crate::text::encoded;
+
 /// Appends fields to records, and removes or keeps fields by their names.
 #[derive(Debug, Options)]
 #[options(filter = "record_modifier")]
@@ -90,7 +92,9 @@ impl Filter for RecordModifier {
             fields.push(Piece::Ref(key), Piece::Ref(value));
         }
         if let Some(key) = &self.uuid_key {
-            fields.push(Piece::Ref(key), Piece::Own(uuid_text()));
+            let mut value = fields.buffer();
+            write_uuid(&mut value);
+            fields.push(Piece::Ref(key), Piece::Own(value));
         }
         Verdict::Keep
     }
@@ -165,14 +169,9 @@ fn select(options: &RecordModifierOptions, found: &mut Diagnostics) -> Option<Se
     }
 }
 
-fn encoded(text: &str) -> Box<[u8]> {
-    let mut buf = Vec::with_capacity(text.len() + 5);
-    write::str(&mut buf, text.as_bytes());
-    buf.into()
-}
-
-/// An encoded UUID, version 4. The thread's generator is asked, not the system: that would be a call per record.
-fn uuid_text() -> Box<[u8]> {
+/// Writes an encoded UUID, version 4. The thread's generator is asked, not the system: that would be a call per record.
+fn write_uuid(buf: &mut Vec<u8>) {
     let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
-    encoded(id.hyphenated().encode_lower(&mut [0; uuid::fmt::Hyphenated::LENGTH]))
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    write::str(buf, id.hyphenated().encode_lower(&mut text).as_bytes());
 }

@@ -38,10 +38,15 @@ impl KeyRegex {
         Some(Self { key: key?, regex: regex?, not_text: AtomicU32::new(0) })
     }
 
+    /// The key's value.
+    pub(crate) fn lookup<'r>(&self, fields: &'r Fields<'_>) -> Option<View<'r>> {
+        self.key.lookup(fields)
+    }
+
     /// Whether the key's value is text that matches. A key that is not there does not match, nor does a value that is no
     /// text: recorded cases `grep-missing-key-*`, `grep-nonstring-*`.
-    pub(crate) fn matches(&self, fields: &Fields<'_>) -> bool {
-        match self.key.lookup(fields) {
+    pub(crate) fn matches_value(&self, value: Option<View<'_>>) -> bool {
+        match value {
             Some(View::Str(text)) => self.regex.is_match(text),
             Some(_) => {
                 self.saw_no_text();
@@ -49,6 +54,11 @@ impl KeyRegex {
             }
             None => false,
         }
+    }
+
+    /// Whether both look at the same place, so that it is looked up once.
+    pub(crate) fn has_key_of(&self, other: &Self) -> bool {
+        self.key.as_str() == other.key.as_str()
     }
 
     #[cold]
@@ -84,7 +94,13 @@ pub(crate) fn accessor(text: &str, span: Span, found: &mut Diagnostics) -> Optio
     }
 }
 
-fn regex(pattern: &str, span: Span, found: &mut Diagnostics) -> Option<Regex> {
+/// Reads an accessor where it starts with `$`, or else the name of a top-level key, whatever characters are in it.
+pub(crate) fn name_or_accessor(text: &str, span: Span, found: &mut Diagnostics) -> Option<Accessor> {
+    if text.starts_with('$') { accessor(text, span, found) } else { Some(Accessor::exact(text)) }
+}
+
+/// Reads a regular expression.
+pub(crate) fn regex(pattern: &str, span: Span, found: &mut Diagnostics) -> Option<Regex> {
     if pattern.starts_with(' ') {
         let message = "the regular expression starts with a blank, which must match as well";
         let finding = Diagnostic::warning(codes::ADJUSTED_VALUE, message).at(span);
@@ -124,6 +140,6 @@ fn split(text: &str) -> Option<(&str, &str)> {
 }
 
 /// The place of a part of an option's text; the whole place where variables were replaced in it.
-fn part(span: Span, text: &str, start: usize, end: usize) -> Span {
+pub(crate) fn part(span: Span, text: &str, start: usize, end: usize) -> Span {
     if span.len() == text.len() { span.part(start, end) } else { span }
 }

@@ -1,18 +1,21 @@
 //! `stdout`: shows records as they are at this place of the chain, and passes them on.
 //!
 //! One line per record, `[i] tag: [seconds.nanoseconds, {metadata}, {record}]`, where `i` counts the records of a chunk. Lines
-//! are gathered and written at the end of the chunk; a chunk with much to say is written in pieces, always whole lines.
+//! are gathered and written at the end of the chunk; a chunk with much to say is written in pieces, always whole lines. The writing is
+//! done beside the input's task, which never waits for it.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ikada_diag::Diagnostics;
+use ikada_diag::{Diagnostic, Diagnostics};
 use ikada_options::{Options, PropertyBag};
 use ikada_plugin::registry::{BuildContext, FilterPlugin, Plugin};
 use ikada_plugin::{EntryContext, Filter, Verdict};
 use ikada_record::Fields;
 use ikada_record::json::dump_value;
+
+use crate::beside::Beside;
 
 /// Prints records to standard output and passes them on.
 ///
@@ -35,6 +38,9 @@ struct State {
     /// Whether a failed write was told.
     told: bool,
 }
+
+/// The system refuses a thread.
+const NO_THREAD: &str = "no-thread";
 
 /// Bytes of lines that are held before they are written.
 const HELD: usize = 64 * 1024;
@@ -108,7 +114,18 @@ pub(crate) fn plugin() -> FilterPlugin {
     Plugin { name: "stdout", aliases: &[], options: StdoutOptions::set, build }
 }
 
-fn build(bag: &mut PropertyBag, _cx: &BuildContext, found: &mut Diagnostics) -> Option<Box<dyn Filter>> {
+fn build(bag: &mut PropertyBag, cx: &BuildContext, found: &mut Diagnostics) -> Option<Box<dyn Filter>> {
     let options = StdoutOptions::parse(bag, found)?;
-    Some(Box::new(Stdout::build(&options, Box::new(io::stdout()))))
+    if cx.dry_run {
+        return Some(Box::new(Stdout::build(&options, Box::new(io::sink()))));
+    }
+    let section = bag.header();
+    match Beside::new(Box::new(io::stdout())) {
+        Ok(beside) => Some(Box::new(Stdout::build(&options, Box::new(beside)))),
+        Err(error) => {
+            let message = format!("no thread can be started that prints: {error}");
+            found.push(Diagnostic::error(NO_THREAD, message).at(section));
+            None
+        }
+    }
 }

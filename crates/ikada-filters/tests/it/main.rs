@@ -3,6 +3,8 @@
 
 mod findings;
 mod grep;
+mod parser;
+mod pipeline;
 mod record_modifier;
 mod replay;
 mod stdout;

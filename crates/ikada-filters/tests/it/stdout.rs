@@ -42,7 +42,7 @@ fn metadata_and_what_filters_before_it_did_are_shown() {
         effects: &mut effects,
     };
     let mut fields = Fields::split(record_at(record));
-    fields.push(Piece::Ref(b"\xa1z"), Piece::Own(vec![0xc3].into()));
+    fields.push(Piece::Ref(b"\xa1z"), Piece::Own(vec![0xc3]));
     assert_eq!(filter.filter(&mut cx, &mut fields), Verdict::Keep);
     filter.end_of_chunk();
     let seen = paper.bytes();

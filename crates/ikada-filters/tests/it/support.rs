@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use ikada_filters::filters;
 use ikada_options::{Diagnostics, FilterCommon, Options, Property, PropertyBag, Sources, Spanned};
+use ikada_parse::Parsers;
 use ikada_parse::json::transcode_one;
 use ikada_plugin::registry::{BuildContext, find};
 use ikada_plugin::{Effects, EntryContext, Filter, InstanceId, Kind, Service, Verdict};
@@ -17,8 +18,8 @@ pub(crate) struct Built {
     pub(crate) findings: Vec<String>,
 }
 
-/// Builds a filter from the properties of its section, as the engine does.
-pub(crate) fn build(name: &str, properties: &[(&str, &str)]) -> Built {
+/// A section as the loader hands it over.
+fn section(name: &str, properties: &[(&str, &str)]) -> (PropertyBag, Sources) {
     let mut text = String::from("[FILTER]\n");
     let mut places = Vec::new();
     for (key, value) in properties {
@@ -38,12 +39,27 @@ pub(crate) fn build(name: &str, properties: &[(&str, &str)]) -> Built {
             Spanned::new((*value).to_owned(), file.span(middle, end)),
         )
     });
-    let mut bag = PropertyBag::new(format!("filter {name}"), file.span(0, 8), properties.collect());
+    (PropertyBag::new(format!("filter {name}"), file.span(0, 8), properties.collect()), sources)
+}
+
+/// The options of a section in which nothing is wrong.
+pub(crate) fn options<O: Options>(name: &str, properties: &[(&str, &str)]) -> O {
+    O::parse(&mut section(name, properties).0, &mut Diagnostics::new()).unwrap()
+}
+
+/// Builds a filter from the properties of its section, as the engine does.
+pub(crate) fn build(name: &str, properties: &[(&str, &str)]) -> Built {
+    build_with(name, properties, Arc::default())
+}
+
+/// Builds a filter beside the parsers of a configuration.
+pub(crate) fn build_with(name: &str, properties: &[(&str, &str)], parsers: Arc<Parsers>) -> Built {
+    let (mut bag, sources) = section(name, properties);
     let mut found = Diagnostics::new();
     let list = filters();
     let plugin = find(&list, name).unwrap();
     FilterCommon::parse(&mut bag, &mut found);
-    let filter = (plugin.build)(&mut bag, &context(name), &mut found);
+    let filter = (plugin.build)(&mut bag, &BuildContext { parsers, ..context(name) }, &mut found);
     bag.finish(&[&(plugin.options)(), &FilterCommon::set()], &mut found);
     assert!(filter.is_some() || found.has_errors(), "a filter that is not built has a reason");
     Built { filter, findings: found.lines(&sources).collect() }
