@@ -68,7 +68,9 @@ impl Stored {
         self.size
     }
 
-    fn name(&self) -> String {
+    /// The name of its file.
+    #[must_use]
+    pub fn name(&self) -> String {
         format!("{:016x}-{}.chunk", self.number, self.entries)
     }
 
@@ -121,6 +123,29 @@ impl ChunkDir {
         list.sort();
         let next = list.last().map_or(1, |last| last.number + 1);
         Ok((Self { path: path.to_owned(), sync, next: AtomicU64::new(next) }, list))
+    }
+
+    /// Lists the chunks in a directory, oldest first, and touches nothing: somebody else may be writing there.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn list(path: &Path) -> io::Result<Vec<Stored>> {
+        let mut list = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            let size = entry.metadata().map_or(0, |file| file.len());
+            list.extend(entry.file_name().to_str().and_then(|name| Stored::named(name, size)));
+        }
+        list.sort();
+        Ok(list)
+    }
+
+    /// Writes a text beside a chunk's file, under its name and `.json`.
+    ///
+    /// # Errors
+    /// The system said no.
+    pub fn note(&self, stored: &Stored, text: &str) -> io::Result<()> {
+        fs::write(note_path(&self.path, stored), text)
     }
 
     /// Where it is.
@@ -181,8 +206,7 @@ impl ChunkDir {
     /// # Errors
     /// The file cannot be read, or is damaged.
     pub fn read(&self, stored: &Stored) -> Result<Chunk, ReadError> {
-        let bytes = Bytes::from(fs::read(self.path.join(stored.name()))?);
-        decode(bytes, stored.entries)
+        read(&self.path, stored)
     }
 
     /// Removes a chunk's file. One that is gone already is fine.
@@ -207,6 +231,20 @@ impl ChunkDir {
         fs::rename(self.path.join(stored.name()), &to)?;
         Ok(to)
     }
+}
+
+/// Where the text beside a chunk's file is.
+#[must_use]
+pub fn note_path(dir: &Path, stored: &Stored) -> PathBuf {
+    dir.join(format!("{}.json", stored.name()))
+}
+
+/// Reads a chunk from a directory without opening it; its receipt is nobody's.
+///
+/// # Errors
+/// The file cannot be read, or is damaged.
+pub fn read(dir: &Path, stored: &Stored) -> Result<Chunk, ReadError> {
+    decode(Bytes::from(fs::read(dir.join(stored.name()))?), stored.entries)
 }
 
 fn crc(bytes: &[u8]) -> u32 {

@@ -1,0 +1,256 @@
+//! The input: builds it, starts its thread, dispatches its parcels.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ikada_diag::{Diagnostic, Diagnostics, codes};
+use ikada_options::{Options, PropertyBag};
+use ikada_parse::regex::Regex;
+use ikada_plugin::registry::BuildContext;
+use ikada_plugin::{BoxFuture, Dispatch, Input, InputContext, InputError, OnFull};
+use ikada_record::{Receipt, Settlement};
+use ikada_store::positions::{Journal, Positions, Settings as DbSettings, Stored};
+use tokio::sync::{Notify, mpsc};
+use tracing::error;
+
+use crate::commit::{Commits, Committer};
+use crate::options::{JournalMode, Sync, TailOptions};
+use crate::owner::Owner;
+use crate::parcels::{Parcel, settle};
+use crate::pattern::PathPattern;
+use crate::record::RecordRule;
+use crate::settings::{LONGEST, Settings};
+use crate::tag::TagRule;
+use crate::tailer::Tailer;
+use crate::watch::Signals;
+
+/// Parcels between the thread and the dispatch: one under way, one ready.
+const PARCELS: usize = 2;
+
+struct Tail {
+    settings: Option<Settings>,
+    db: Option<(PathBuf, DbSettings)>,
+    opened: Option<(Committer, Vec<Stored>)>,
+}
+
+/// Builds the input.
+pub fn build(
+    bag: &mut PropertyBag,
+    cx: &BuildContext,
+    diagnostics: &mut Diagnostics,
+) -> Option<Box<dyn Input>> {
+    let options = TailOptions::parse(bag, diagnostics)?;
+    let settings = settings(&options, cx, diagnostics)?;
+    let db = options.db.as_ref().map(|path| (path.value.clone(), db_settings(&options)));
+    Some(Box::new(Tail { settings: Some(settings), db, opened: None }))
+}
+
+fn settings(options: &TailOptions, cx: &BuildContext, diagnostics: &mut Diagnostics) -> Option<Settings> {
+    let mut is_sound = true;
+    let template = cx.tag.clone().unwrap_or_else(|| cx.id.name.clone());
+    let regex = options.tag_regex.as_ref().and_then(|regex| match Regex::new(&regex.value) {
+        Ok(compiled) => Some(compiled),
+        Err(error) => {
+            let message = format!("not a regular expression: {error}");
+            diagnostics.push(Diagnostic::error(codes::BAD_REGEX, message).at(regex.span));
+            is_sound = false;
+            None
+        }
+    });
+    for encoding in [&options.unicode_encoding, &options.generic_encoding].into_iter().flatten() {
+        is_sound = false;
+        let message = "text in other encodings than UTF-8 is not supported yet";
+        diagnostics.push(
+            Diagnostic::error(codes::UNSUPPORTED_OPTION, message)
+                .at(encoding.span)
+                .help("remove it: bytes are then passed on as they are"),
+        );
+    }
+    if !is_sound {
+        return None;
+    }
+    let records = RecordRule::new(
+        &options.key,
+        options.path_key.as_deref(),
+        options.offset_key.as_deref(),
+        options.skip_empty_lines,
+    );
+    let size = options.buffer_max_size.map(|size| usize::try_from(size.0).unwrap_or(usize::MAX));
+    let age = options.ignore_older.0;
+    let turn = options.static_batch_size.0.min(options.event_batch_size.0).max(1);
+    let check = options.progress_check_interval.0
+        + Duration::from_nanos(u64::from(options.progress_check_interval_nsec));
+    Some(Settings {
+        patterns: options.path.value.iter().map(|text| PathPattern::new(text)).collect(),
+        excludes: options.exclude_path.as_ref().map(|list| list.0.clone()).unwrap_or_default(),
+        tags: TagRule::new(template, regex),
+        records,
+        from_head: options.read_from_head,
+        new_from_head: options.read_newly_discovered_files_from_head,
+        ignore_older: (!age.is_zero()).then_some(age),
+        ignore_active_older: options.ignore_active_older_files,
+        skips_long: options.skip_long_lines && !options.truncate_long_lines,
+        longest: size.map_or(LONGEST, |size| size.clamp(16, MOST_LINE) - 2),
+        cut: size.map_or(LONGEST, |size| size.clamp(16, MOST_LINE) - 1),
+        turn: usize::try_from(turn).unwrap_or(usize::MAX),
+        refresh: options.refresh_interval.0.max(Duration::from_millis(100)),
+        rotate_wait: options.rotate_wait.0,
+        watch_links: options.watcher_interval.0.max(Duration::from_millis(100)),
+        check: check.max(Duration::from_millis(100)),
+        exit_on_eof: options.exit_on_eof,
+        is_told: options.inotify_watcher,
+        compare_name: options.db_compare_filename,
+    })
+}
+
+/// Longest line that can be asked for: a chunk must stay far below 4 GiB.
+const MOST_LINE: usize = 256_000_000;
+
+fn db_settings(options: &TailOptions) -> DbSettings {
+    DbSettings {
+        synchronous: match options.db_sync {
+            Sync::Off => 0,
+            Sync::Normal => 1,
+            Sync::Full => 2,
+            Sync::Extra => 3,
+        },
+        exclusive: options.db_locking,
+        journal: match options.db_journal_mode {
+            JournalMode::Wal => Journal::Wal,
+            JournalMode::Delete => Journal::Delete,
+            JournalMode::Truncate => Journal::Truncate,
+            JournalMode::Persist => Journal::Persist,
+            JournalMode::Memory => Journal::Memory,
+            JournalMode::Off => Journal::Off,
+        },
+    }
+}
+
+impl Input for Tail {
+    fn open<'a>(&'a mut self, cx: &'a InputContext) -> BoxFuture<'a, Result<(), InputError>> {
+        Box::pin(async move {
+            let Some((path, settings)) = self.db.clone() else { return Ok(()) };
+            let failed = |source: std::io::Error| InputError::Io {
+                doing: format!("could not open the position database {}", path.display()),
+                source,
+            };
+            let input = cx.id.shown().to_owned();
+            let at = path.clone();
+            let opened = tokio::task::spawn_blocking(move || {
+                let db = Positions::open(&at, &settings).map_err(std::io::Error::other)?;
+                let rows = db.all().map_err(std::io::Error::other)?;
+                Ok((Committer::start(db, input)?, rows))
+            });
+            let opened = opened.await.map_err(|error| failed(std::io::Error::other(error)))?;
+            self.opened = Some(opened.map_err(failed)?);
+            Ok(())
+        })
+    }
+
+    fn run(mut self: Box<Self>, cx: InputContext) -> BoxFuture<'static, Result<(), InputError>> {
+        Box::pin(async move {
+            let (committer, rows) = self.opened.take().unwrap_or_default();
+            let Some(settings) = self.settings.take() else { return Ok(()) };
+            run(settings, committer, rows, cx).await;
+            Ok(())
+        })
+    }
+}
+
+/// Receipts that have not come back.
+#[derive(Debug, Default)]
+struct Out {
+    count: AtomicU64,
+    none: Notify,
+}
+
+impl Out {
+    fn back(&self) {
+        if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.none.notify_one();
+        }
+    }
+
+    async fn wait_for_all(&self) {
+        while self.count.load(Ordering::Acquire) > 0 {
+            self.none.notified().await;
+        }
+    }
+}
+
+/// Stops the thread, and stores what is settled, whatever ends the task.
+struct Guard {
+    signals: Arc<Signals>,
+    committer: Committer,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.signals.stop();
+        self.committer.finish();
+    }
+}
+
+async fn run(settings: Settings, committer: Committer, rows: Vec<Stored>, cx: InputContext) {
+    let signals = Arc::new(Signals::default());
+    for _ in 0..PARCELS {
+        signals.room();
+    }
+    let commits = committer.commits();
+    let mut guard = Guard { signals: signals.clone(), committer };
+    let tailer = Tailer::new(
+        cx.id.shown().to_owned(),
+        settings,
+        cx.flush,
+        commits.clone(),
+        cx.metrics.clone(),
+        cx.service.clock.clone(),
+    );
+    let (sender, mut parcels) = mpsc::channel(PARCELS);
+    let owner = Owner::new(tailer, signals.clone(), sender);
+    let thread = tokio::task::spawn_blocking(move || owner.run(rows));
+    let out = Arc::new(Out::default());
+    let mut is_stopping = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = cx.stop.cancelled(), if !is_stopping => {
+                is_stopping = true;
+                signals.stop();
+            }
+            parcel = parcels.recv() => {
+                let Some(parcel) = parcel else { break };
+                dispatch(&cx, parcel, &out, &commits).await;
+                signals.room();
+            }
+        }
+    }
+    match thread.await {
+        Ok(true) => cx.quit.cancel(),
+        Ok(false) => {}
+        Err(failed) => {
+            error!(instance = %cx.id, "following files ended in a bug: {failed}");
+            cx.quit.cancel();
+        }
+    }
+    // Positions move with receipts, and receipts come back while the outputs drain.
+    out.wait_for_all().await;
+    let finished = tokio::task::spawn_blocking(move || guard.committer.finish());
+    if finished.await.is_err() {
+        error!(instance = %cx.id, "storing positions ended in a bug");
+    }
+}
+
+async fn dispatch(cx: &InputContext, parcel: Parcel, out: &Arc<Out>, commits: &Commits) {
+    out.count.fetch_add(1, Ordering::AcqRel);
+    let (out, commits, pieces) = (out.clone(), commits.clone(), parcel.pieces);
+    let receipt = Receipt::new(Some(cx.tally.clone()), move |settlement: Settlement| {
+        settle(&pieces, settlement, &commits);
+        out.back();
+    });
+    let chunk = parcel.builder.finish(receipt);
+    let how = Dispatch { due: parcel.due, on_full: OnFull::Wait };
+    cx.router.dispatch(&cx.id, chunk, how).await;
+}

@@ -1,0 +1,335 @@
+//! A file's turn: its lines become entries.
+
+use std::mem;
+
+use ikada_record::{ChunkBuilder, Timestamp};
+use memchr::{memchr, memchr_iter};
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::disk;
+use crate::followed::{Filled, Followed, Life};
+use crate::identity::{FileId, HEAD, MARKER};
+use crate::record::{cut_at, without_return};
+use crate::settings::{READ, Settings};
+use crate::tailer::Tailer;
+
+/// What a look into a file led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// There is more to read.
+    On,
+    /// Everything that is there has been read.
+    End,
+}
+
+impl Tailer {
+    /// Gives the next file that waits its turn. Returns whether there was one.
+    pub(crate) fn read_next(&mut self, now: Instant) -> bool {
+        let Some(id) = self.ready_rotated.pop_front().or_else(|| self.ready.pop_front()) else {
+            return false;
+        };
+        let Some(file) = self.files.get_mut(&id) else { return true };
+        file.is_ready = false;
+        if !self.open_again(id) {
+            return true;
+        }
+        let mut left = self.settings.turn;
+        loop {
+            let step = self.step(id, now, &mut left);
+            let is_out = self.parcels.has_full() || left == 0;
+            match step {
+                Step::On if is_out => {
+                    self.make_ready_first(id, left > 0);
+                    return true;
+                }
+                Step::On => {}
+                Step::End => {
+                    self.at_end(id);
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// A file that is at its end may be closed if many others are open.
+    fn at_end(&mut self, id: FileId) {
+        let open = self.counts.opened - self.counts.closed.min(self.counts.opened);
+        let Some(file) = self.files.get_mut(&id) else { return };
+        if !file.is_packed {
+            file.is_at_end = true;
+        }
+        if open > self.most_open as u64 && file.life == Life::Named && !file.is_ready {
+            file.handle = None;
+            file.unpacker = None;
+            self.counts.closed += 1;
+        }
+    }
+
+    /// The file goes on with its turn when there is room again, before the others.
+    fn make_ready_first(&mut self, id: FileId, has_turn: bool) {
+        let Some(file) = self.files.get_mut(&id) else { return };
+        file.is_ready = true;
+        let queue = match file.life {
+            Life::Named => &mut self.ready,
+            Life::Rotated(_) => &mut self.ready_rotated,
+        };
+        if has_turn { queue.push_front(id) } else { queue.push_back(id) }
+    }
+
+    /// Opens a file that was closed at its end. It must still be the same.
+    fn open_again(&mut self, id: FileId) -> bool {
+        let Some(file) = self.files.get_mut(&id) else { return false };
+        if file.handle.is_some() {
+            return true;
+        }
+        match disk::open(&file.name) {
+            Ok((handle, stat)) if stat.id == id => {
+                file.handle = Some(handle);
+                file.is_at_end = true;
+                self.counts.opened += 1;
+                true
+            }
+            Ok(_) => false,
+            Err(error) => {
+                let name = file.name.clone();
+                file.size = u64::MAX;
+                if error.kind() != std::io::ErrorKind::NotFound {
+                    self.tell_once(&name, "open", &format!("the file cannot be read: {error}"));
+                }
+                false
+            }
+        }
+    }
+
+    fn step(&mut self, id: FileId, now: Instant, left: &mut usize) -> Step {
+        let mut buf = mem::take(&mut self.buf);
+        let Some(file) = self.files.get_mut(&id) else { return Step::End };
+        let filled = file.fill(&mut buf);
+        let step = match filled {
+            Ok(Filled::Bytes(from, to)) => {
+                let is_whole = to == buf.len();
+                let is_waiting = self.take_lines(id, &buf[from..to], false, now);
+                *left = left.saturating_sub(to - from);
+                self.after_lines(id, is_waiting && is_whole, is_waiting && !is_whole, &mut buf)
+            }
+            Ok(Filled::End) => {
+                if let Some(file) = self.files.get_mut(&id)
+                    && let Life::Rotated(since) = &mut file.life
+                {
+                    *since = (*since).max(now);
+                }
+                Step::End
+            }
+            Ok(Filled::Finished) => {
+                self.finish_packed(id, now);
+                Step::End
+            }
+            Ok(Filled::Replaced) => {
+                self.buf = buf;
+                self.replaced(id, now);
+                return Step::End;
+            }
+            Err(error) => {
+                let name = file.name.clone();
+                file.unpacker = None;
+                self.tell_once(&name, "read", &format!("the file cannot be read on: {error}"));
+                Step::End
+            }
+        };
+        if buf.len() > READ && !self.has_ready() {
+            buf.truncate(READ);
+            buf.shrink_to_fit();
+        }
+        self.buf = buf;
+        step
+    }
+
+    /// What to do when lines were taken: a line that fills the buffer needs a larger one, an unfinished one is waited for.
+    fn after_lines(&mut self, id: FileId, is_large: bool, is_unfinished: bool, buf: &mut Vec<u8>) -> Step {
+        if is_large {
+            let need = (buf.len() * 2).min(self.settings.longest + 2 + MARKER);
+            if need > buf.len() {
+                buf.resize(need, 0);
+            }
+            return Step::On;
+        }
+        let is_packed = self.files.get(&id).is_some_and(|file| file.is_packed);
+        if is_unfinished && !is_packed { Step::End } else { Step::On }
+    }
+
+    /// Makes entries of the lines in `data`, which is what follows the file's position. Returns whether no line was finished.
+    fn take_lines(&mut self, id: FileId, data: &[u8], is_last: bool, now: Instant) -> bool {
+        let time = self.clock.now();
+        let Some(file) = self.files.get_mut(&id) else { return false };
+        let from = file.reach().offset;
+        if file.head.len() < HEAD {
+            file.head.grow(from, data);
+        }
+        let (tag, shown) = (file.tag.clone(), file.shown.clone());
+        let builder = self.parcels.builder(&tag);
+        let (entries, size) = (builder.len(), builder.size());
+        let mut taker =
+            Taker { settings: &self.settings, file, time, path: &shown, long: 0, seen: 0, out: builder };
+        taker.take(data, is_last);
+        let (long, seen) = (taker.long, taker.seen);
+        let records = (builder.len() - entries) as u64;
+        let bytes = (builder.size() - size) as u64;
+        self.metrics.records.add(records);
+        self.metrics.bytes.add(bytes);
+        self.counts.long_lines += long;
+        self.metrics.malformed.add(long);
+        self.told_lines(id, records > 0, now);
+        if long > 0 {
+            self.tell_long(id);
+        }
+        self.parcels.close_full(&tag);
+        seen == 0
+    }
+
+    /// Books what was read of a file.
+    pub(crate) fn told_lines(&mut self, id: FileId, has_entries: bool, now: Instant) {
+        let Some(file) = self.files.get_mut(&id) else { return };
+        let (head, mtime) = (file.head.print(), file.mtime);
+        file.generation.relabel(|label| {
+            label.head = head;
+            label.mtime = mtime;
+        });
+        if self.parcels.told(&file.tag, &file.generation, file.place, has_entries, now) {
+            self.commits.list(&file.generation);
+        }
+    }
+
+    fn tell_long(&mut self, id: FileId) {
+        let Some(file) = self.files.get_mut(&id) else { return };
+        if mem::replace(&mut file.has_told_long, true) {
+            return;
+        }
+        let what = if self.settings.skips_long { "left out" } else { "cut" };
+        warn!(
+            instance = %self.input, path = %file.name.display(), limit = self.settings.longest,
+            "a line is longer than Buffer_Max_Size and was {what}; further ones in this file are only counted"
+        );
+    }
+
+    /// A compressed file has ended: its last line needs no line end.
+    fn finish_packed(&mut self, id: FileId, now: Instant) {
+        let Some(file) = self.files.get_mut(&id) else { return };
+        if let Some(line) = file.last_packed_line() {
+            self.push_last(id, &line, now);
+        }
+        let Some(file) = self.files.get_mut(&id) else { return };
+        file.unpacker = None;
+        let size = file.size;
+        let is_new = file.generation.relabel(|label| label.packed_end = Some(size));
+        if is_new {
+            self.commits.list(&file.generation);
+        }
+    }
+
+    /// The last line of a deleted file needs no line end: none will come.
+    pub(crate) fn last_line(&mut self, id: FileId, now: Instant) {
+        let Some(file) = self.files.get_mut(&id) else { return };
+        let mut buf = vec![0; self.settings.longest + 2 + MARKER];
+        file.is_at_end = false;
+        if file.skip.is_none()
+            && !file.is_packed
+            && let Ok(Filled::Bytes(from, to)) = file.fill(&mut buf)
+        {
+            self.push_last(id, &buf[from..to], now);
+        }
+    }
+
+    fn push_last(&mut self, id: FileId, line: &[u8], now: Instant) {
+        self.take_lines(id, line, true, now);
+    }
+
+    /// Lines under way are let go.
+    pub(crate) fn finish_lines(&mut self, _id: FileId) {}
+}
+
+/// Takes lines out of bytes.
+struct Taker<'t> {
+    settings: &'t Settings,
+    file: &'t mut Followed,
+    time: Timestamp,
+    path: &'t [u8],
+    /// Lines that were too long.
+    long: u64,
+    /// Bytes that were taken.
+    seen: usize,
+    out: &'t mut ChunkBuilder,
+}
+
+impl Taker<'_> {
+    /// Takes the lines in `data`; the last one counts without an end if `is_last`.
+    fn take(&mut self, data: &[u8], is_last: bool) {
+        let begin = self.skip_on(data);
+        if self.file.skip.is_some() {
+            return;
+        }
+        let base = self.file.place.offset;
+        let mut start = begin;
+        for at in memchr_iter(b'\n', &data[begin..]) {
+            let end = begin + at;
+            self.line(&data[start..end], base + (start - begin) as u64);
+            start = end + 1;
+        }
+        // Holes that `copytruncate` leaves when the writer goes on where it was: they belong to no line.
+        start += data[start..].iter().take_while(|byte| **byte == 0).count();
+        let rest = &data[start..];
+        let is_long = rest.len() > self.settings.longest;
+        if is_last && !rest.is_empty() || is_long {
+            self.line(rest, base + (start - begin) as u64);
+        }
+        if is_last {
+            start = data.len();
+        }
+        self.file.place.advance(&data[begin..start]);
+        self.seen = start;
+        if is_long && !is_last {
+            let mut skip = self.file.place;
+            skip.advance(rest);
+            self.file.skip = Some(skip);
+            self.seen = data.len();
+        }
+    }
+
+    /// Goes on in a line that is too long. Returns where the next one starts.
+    fn skip_on(&mut self, data: &[u8]) -> usize {
+        let Some(mut skip) = self.file.skip else { return 0 };
+        let end = memchr(b'\n', data);
+        let begin = end.map_or(data.len(), |end| end + 1);
+        skip.advance(&data[..begin]);
+        self.seen = begin;
+        self.file.skip = Some(skip);
+        if end.is_some() {
+            self.file.place = skip;
+            self.file.skip = None;
+        }
+        begin
+    }
+
+    #[inline]
+    fn line(&mut self, mut line: &[u8], mut offset: u64) {
+        if line.first() == Some(&0) {
+            let holes = line.iter().take_while(|byte| **byte == 0).count();
+            line = &line[holes..];
+            offset += holes as u64;
+        }
+        if line.len() > self.settings.longest {
+            self.long += 1;
+            if self.settings.skips_long {
+                return;
+            }
+            let cut = cut_at(line, self.settings.cut);
+            self.settings.records.push_plain(self.out, self.time, &line[..cut], self.path, offset);
+            return;
+        }
+        if self.settings.records.skips_empty && matches!(line, b"" | b"\r") {
+            return;
+        }
+        let line = without_return(line);
+        self.settings.records.push_plain(self.out, self.time, line, self.path, offset);
+    }
+}

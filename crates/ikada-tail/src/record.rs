@@ -1,0 +1,137 @@
+//! From lines to records (reference, inputs §3.4 to §3.6).
+
+use ikada_msgpack::write;
+use ikada_record::{ChunkBuilder, Timestamp};
+
+/// How the lines of an input become records.
+#[derive(Debug, Clone)]
+pub(crate) struct RecordRule {
+    /// Key of a plain line, encoded.
+    key: Vec<u8>,
+    /// Encoded as well.
+    path_key: Option<Vec<u8>>,
+    offset_key: Option<Vec<u8>>,
+    pub(crate) skips_empty: bool,
+}
+
+impl RecordRule {
+    pub(crate) fn new(
+        key: &str,
+        path_key: Option<&str>,
+        offset_key: Option<&str>,
+        skips_empty: bool,
+    ) -> Self {
+        let encoded = |key: &str| {
+            let mut out = Vec::new();
+            write::str(&mut out, key.as_bytes());
+            out
+        };
+        Self {
+            key: encoded(key),
+            path_key: path_key.map(encoded),
+            offset_key: offset_key.map(encoded),
+            skips_empty,
+        }
+    }
+
+    fn extras(&self) -> usize {
+        usize::from(self.path_key.is_some()) + usize::from(self.offset_key.is_some())
+    }
+
+    /// Adds a plain line: path, offset, text.
+    #[inline]
+    pub(crate) fn push_plain(
+        &self,
+        out: &mut ChunkBuilder,
+        now: Timestamp,
+        line: &[u8],
+        path: &[u8],
+        offset: u64,
+    ) {
+        out.push_with(now, |out| {
+            write_time(out, now);
+            write::map_header(out, 1 + self.extras());
+            self.write_extras(out, path, offset);
+            out.extend_from_slice(&self.key);
+            write::str(out, line);
+        });
+    }
+
+    fn write_extras(&self, out: &mut Vec<u8>, path: &[u8], offset: u64) {
+        if let Some(key) = &self.path_key {
+            out.extend_from_slice(key);
+            write::str(out, path);
+        }
+        if let Some(key) = &self.offset_key {
+            out.extend_from_slice(key);
+            write::uint(out, offset);
+        }
+    }
+}
+
+/// The beginning of an entry: `[time, record]`.
+fn write_time(out: &mut Vec<u8>, time: Timestamp) {
+    out.push(0x92);
+    time.write(out);
+}
+
+/// The line without the carriage return of a line end. A lone one is kept (reference, inputs §3.4).
+#[inline]
+pub(crate) fn without_return(line: &[u8]) -> &[u8] {
+    match line {
+        [rest @ .., b'\r'] if !rest.is_empty() => rest,
+        _ => line,
+    }
+}
+
+/// Where to cut a line of text so that no character is torn: at most `at`, and a few bytes less if need be.
+pub(crate) fn cut_at(line: &[u8], at: usize) -> usize {
+    let mut cut = at.min(line.len());
+    for _ in 0..4 {
+        if cut == 0 || cut == line.len() || line[cut] & 0xc0 != 0x80 {
+            return cut;
+        }
+        cut -= 1;
+    }
+    // Not UTF-8: then no cut is better than another.
+    at.min(line.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use ikada_record::{Receipt, Tag};
+
+    use super::*;
+
+    #[test]
+    fn a_plain_record_has_path_offset_and_line_in_this_order() {
+        let rule = RecordRule::new("log", Some("file"), Some("at"), false);
+        let mut builder = ChunkBuilder::new(Tag::from("t"));
+        rule.push_plain(&mut builder, Timestamp::new(5, 6), b"hello", b"/a.log", 77);
+        let chunk = builder.finish(Receipt::unwatched());
+        let entry = chunk.entries().next().unwrap();
+        assert_eq!(entry.time(), Timestamp::new(5, 6));
+        let mut text = Vec::new();
+        for (key, value) in entry.record().iter() {
+            text.push(format!("{key:?}={value:?}"));
+        }
+        assert_eq!(text.len(), 3);
+        assert_eq!(entry.record().get(b"log").unwrap().as_str(), Some(&b"hello"[..]));
+        assert!(entry.record().get(b"at").is_some() && entry.record().get(b"file").is_some());
+    }
+
+    #[test]
+    fn a_carriage_return_goes_but_a_lone_one_stays() {
+        assert_eq!(without_return(b"a\r"), b"a");
+        assert_eq!(without_return(b"\r"), b"\r");
+        assert_eq!(without_return(b""), b"");
+        assert_eq!(without_return(b"a\r\r"), b"a\r");
+    }
+
+    #[test]
+    fn a_cut_tears_no_character() {
+        let text = "aé漢x".as_bytes();
+        assert_eq!((1..=7).map(|at| cut_at(text, at)).collect::<Vec<_>>(), [1, 1, 3, 3, 3, 6, 7]);
+        assert_eq!(cut_at(&[0x80; 20], 10), 10);
+    }
+}

@@ -1,0 +1,260 @@
+//! The start: files that the database knows, wherever they are now.
+//!
+//! A row says where its content was found, in which inode, how it begins and what stands before its position. The inode is looked for first, then the content
+//! (in a copy, or compressed). What came and went in the same series while nobody looked is read from its start.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ikada_store::positions::{Checkpoint, Stored};
+use tokio::time::Instant;
+use tracing::info;
+
+use crate::disk::{self, Known};
+use crate::generation::{Generation, Label};
+use crate::identity::{FileId, Place, Print, Stat};
+use crate::tailer::{Absent, MOST_ABSENT, Start, Tailer};
+
+/// Seconds that the position of a missing file is kept.
+const KEEP: i64 = 7 * 86_400;
+
+/// What a row says.
+struct Row {
+    /// The row to go on with; `None` if it is another input's.
+    id: Option<i64>,
+    name: PathBuf,
+    origin: PathBuf,
+    inode: u64,
+    known: Known,
+    mtime: i64,
+    is_own: bool,
+    is_packed: bool,
+}
+
+/// Files that the patterns found and that nobody follows yet.
+struct Fresh {
+    files: Vec<Option<(PathBuf, Stat)>>,
+    by_inode: HashMap<u64, usize>,
+    /// Names that belong to a series that was known, so that they are read from their start.
+    series: HashSet<PathBuf>,
+}
+
+/// Follows what the database knows, then what is new.
+pub(crate) fn restore(tailer: &mut Tailer, rows: Vec<Stored>, mut files: Vec<(PathBuf, Stat)>) {
+    let now = Instant::now();
+    files.sort_by(|a, b| (a.1.mtime, &a.0).cmp(&(b.1.mtime, &b.0)));
+    let by_inode = files.iter().enumerate().map(|(at, (_, stat))| (stat.id.inode, at)).collect();
+    let files = files.into_iter().map(Some).collect();
+    let mut fresh = Fresh { files, by_inode, series: HashSet::new() };
+    let mut lost = Vec::new();
+    for row in rows_of(tailer, rows) {
+        if let Some(row) = resume(tailer, row, &mut fresh, now) {
+            lost.push(row);
+        }
+    }
+    for row in lost {
+        search(tailer, row, &mut fresh, now);
+    }
+    for (path, stat) in fresh.files.into_iter().flatten() {
+        let is_series = fresh.series.contains(&path);
+        let start = if tailer.settings.from_head || is_series { Start::Head } else { Start::End };
+        if !tailer.files.contains_key(&stat.id) {
+            tailer.admit(&path, start, now);
+        }
+    }
+}
+
+/// The rows that count: of several with one inode this input's newest, else the newest.
+fn rows_of(tailer: &Tailer, stored: Vec<Stored>) -> Vec<Row> {
+    let (own, others): (Vec<_>, Vec<_>) = stored.into_iter().partition(|row| {
+        row.checkpoint.more.as_ref().is_none_or(|more| more.input.is_empty() || more.input == tailer.input)
+    });
+    let mut seen = HashSet::new();
+    let own = own.into_iter().map(|row| (row, true));
+    let others = others.into_iter().map(|row| (row, false));
+    own.chain(others)
+        .filter(|(row, _)| seen.insert(row.checkpoint.inode))
+        .map(|(row, is_own)| row_of(row.id, row.checkpoint, is_own))
+        .collect()
+}
+
+fn row_of(id: i64, checkpoint: Checkpoint, is_own: bool) -> Row {
+    let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
+    let name = path(&checkpoint.name);
+    let is_packed = disk::is_packed(&name);
+    let nothing = Print { hash: 0, size: 0 };
+    let Some(more) = checkpoint.more else {
+        let known = Known {
+            print: nothing,
+            offset: checkpoint.offset,
+            marker: checkpoint.marker,
+            marker_size: checkpoint.marker_size,
+        };
+        let (origin, inode) = (name.clone(), checkpoint.inode);
+        return Row { id: Some(id), name, origin, inode, known, mtime: i64::MAX, is_own, is_packed };
+    };
+    let known = Known {
+        print: Print { hash: more.head, size: more.head_size },
+        offset: more.unpacked.unwrap_or(checkpoint.offset),
+        marker: if is_packed { 0 } else { checkpoint.marker },
+        marker_size: if is_packed { 0 } else { checkpoint.marker_size },
+    };
+    Row {
+        id: is_own.then_some(id),
+        name,
+        origin: path(&more.origin),
+        inode: checkpoint.inode,
+        known,
+        mtime: more.mtime,
+        is_own,
+        is_packed,
+    }
+}
+
+/// Goes on with a row whose inode the patterns have found. Returns the row if its content is not there.
+fn resume(tailer: &mut Tailer, row: Row, fresh: &mut Fresh, now: Instant) -> Option<Row> {
+    let Some(at) = fresh.by_inode.get(&row.inode).copied() else { return row.is_own.then_some(row) };
+    let Some((path, _)) = fresh.files[at].clone() else { return None };
+    if tailer.settings.compare_name && path.file_name() != row.name.file_name() {
+        return None;
+    }
+    // Fluent Bit's position in a compressed file is one in its packed bytes: at their end, or of no use.
+    let is_foreign_packed = disk::is_packed(&path) && !row.is_packed;
+    if !is_foreign_packed && try_follow(tailer, &row, &path) {
+        fresh.files[at] = None;
+        if path != row.origin {
+            fresh.series.insert(row.origin.clone());
+            missed(tailer, &row, Some(&path), fresh, now);
+        }
+        return None;
+    }
+    // Other content in this inode: what is there now is new since we looked last.
+    fresh.series.insert(path);
+    row.is_own.then_some(row)
+}
+
+/// Follows the file at this path, if it holds the row's content.
+fn try_follow(tailer: &mut Tailer, row: &Row, path: &Path) -> bool {
+    let Ok((file, stat)) = disk::open(path) else { return false };
+    if !stat.is_file || tailer.files.contains_key(&stat.id) {
+        return false;
+    }
+    let is_packed = disk::is_packed(path);
+    let Some(place) = row.known.fits(&file, is_packed) else { return false };
+    let head = disk::head(&file, is_packed).unwrap_or_default();
+    if !tailer.follow(path, file, &stat, head, Start::At(place, row.id)) {
+        return false;
+    }
+    if let Some(file) = tailer.files.get(&stat.id) {
+        let is_rotated = path != row.origin;
+        file.generation.relabel(|label| {
+            label.origin = row.origin.clone();
+            label.rotated = is_rotated;
+        });
+    }
+    true
+}
+
+/// Looks for a row's content beside where it was.
+fn search(tailer: &mut Tailer, row: Row, fresh: &mut Fresh, now: Instant) {
+    fresh.series.insert(row.origin.clone());
+    let folder = row.name.parent().unwrap_or(Path::new(".")).to_owned();
+    let found = find_inode(tailer, &row, &folder).or_else(|| find_content(tailer, &row, &folder));
+    if let Some(path) = &found {
+        info!(instance = %tailer.input, from = %row.name.display(), to = %path.display(), "the file was rotated meanwhile");
+        fresh.forget(path);
+        let is_matched = fresh.was_matched(path);
+        if !is_matched {
+            tailer.now_rotated(path, &row.origin, now);
+        }
+    }
+    missed(tailer, &row, found.as_deref(), fresh, now);
+    if found.is_none() {
+        keep(tailer, row);
+    }
+}
+
+/// The file with the row's inode, under a name that no pattern finds.
+fn find_inode(tailer: &mut Tailer, row: &Row, folder: &Path) -> Option<PathBuf> {
+    let named = disk::list(folder).into_iter().filter(|(_, inode)| *inode == row.inode);
+    named.map(|(path, _)| path).find(|path| try_follow(tailer, row, path))
+}
+
+/// A copy of the row's content, packed or not.
+fn find_content(tailer: &mut Tailer, row: &Row, folder: &Path) -> Option<PathBuf> {
+    if !row.known.is_telling() {
+        return None;
+    }
+    let named = disk::list(folder).into_iter().map(|(path, _)| path);
+    let mut named: Vec<_> = named
+        .filter(|path| disk::is_relative(&row.origin, path) || disk::is_relative(&row.name, path))
+        .collect();
+    named.sort();
+    named.into_iter().find(|path| try_follow(tailer, row, path))
+}
+
+/// Files of the series that came after the row's content and were never seen.
+fn missed(tailer: &mut Tailer, row: &Row, found: Option<&Path>, fresh: &mut Fresh, now: Instant) {
+    let known = found.and_then(|path| disk::stat(path).ok());
+    let mtime = match known {
+        Some(stat) => stat.mtime,
+        None => row.mtime,
+    };
+    if mtime == i64::MAX {
+        return;
+    }
+    let known =
+        known.unwrap_or(Stat { id: FileId::default(), size: 0, mtime, born: None, links: 0, is_file: true });
+    for (path, stat) in fresh.files.iter().flatten() {
+        if disk::is_numbered(&row.origin, path) && stat.mtime >= known.mtime {
+            fresh.series.insert(path.clone());
+        }
+    }
+    let matched: HashSet<FileId> = fresh.files.iter().flatten().map(|(_, stat)| stat.id).collect();
+    tailer.find_missed_but(&row.origin, &known, &matched, now);
+}
+
+impl Fresh {
+    fn forget(&mut self, path: &Path) {
+        for file in &mut self.files {
+            if file.as_ref().is_some_and(|(other, _)| other == path) {
+                self.series.insert(path.to_owned());
+                *file = None;
+            }
+        }
+    }
+
+    /// Whether a pattern has found it: it was among the files, and is taken out.
+    fn was_matched(&self, path: &Path) -> bool {
+        self.series.contains(path)
+    }
+}
+
+/// Keeps the position of a file that is not there, for some days.
+fn keep(tailer: &mut Tailer, row: Row) {
+    let Some(id) = row.id else { return };
+    let place = Place::new(row.known.offset, b"");
+    let label = Label {
+        name: row.name,
+        origin: row.origin,
+        id: FileId { device: 0, inode: row.inode },
+        rotated: true,
+        head: row.known.print,
+        mtime: row.mtime,
+        is_packed: row.is_packed,
+        packed_end: None,
+    };
+    let generation = Generation::new(place, label, Some(id));
+    let today = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    let is_old = row.mtime != i64::MAX && row.mtime / 1_000_000_000 < today - KEEP;
+    if is_old || tailer.absent.len() >= MOST_ABSENT {
+        generation.forget();
+        tailer.commits.list(&generation);
+        return;
+    }
+    // Not listed: its row stays as it is.
+    tailer.absent.insert(row.inode, Absent { generation, known: row.known, skip: None });
+}

@@ -1,0 +1,407 @@
+//! All files of one input: which there are, how far each is read, and what becomes of it.
+//!
+//! Nothing here waits: the owner's thread calls it when something is to be done, tests call it step by step.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use ikada_plugin::{Clock, FlushClock, InputMetrics};
+use ikada_store::positions::Stored;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::commit::Commits;
+use crate::disk::{self, Known};
+use crate::followed::{Followed, Life};
+use crate::generation::{Generation, Label};
+use crate::identity::{FileId, Head, Place, Stat};
+use crate::parcels::Parcels;
+use crate::pattern::{Found, matches};
+use crate::restore;
+use crate::settings::{READ, Settings};
+
+/// All files of one input.
+#[derive(Debug)]
+pub(crate) struct Tailer {
+    /// The instance, for log lines.
+    pub(crate) input: String,
+    pub(crate) settings: Settings,
+    pub(crate) files: HashMap<FileId, Followed>,
+    /// Followed files by the name they have now.
+    pub(crate) names: HashMap<PathBuf, FileId>,
+    /// Files that may be copies of a followed one.
+    pub(crate) copies: HashMap<FileId, Copy>,
+    /// Contents whose files are not there, by inode.
+    pub(crate) absent: HashMap<u64, Absent>,
+    /// Files that wait for their turn; older ones of a series before the present ones.
+    pub(crate) ready_rotated: VecDeque<FileId>,
+    pub(crate) ready: VecDeque<FileId>,
+    pub(crate) parcels: Parcels,
+    pub(crate) commits: Commits,
+    pub(crate) metrics: Arc<InputMetrics>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) counts: Counts,
+    pub(crate) buf: Vec<u8>,
+    /// What was told once and is not told again.
+    pub(crate) told: HashSet<(PathBuf, &'static str)>,
+    /// Files that may be open at once.
+    pub(crate) most_open: usize,
+    pub(crate) has_links: bool,
+}
+
+/// A file that may be a copy of a followed one, as `copytruncate` and compression make them.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    pub(crate) name: PathBuf,
+    pub(crate) of: FileId,
+    pub(crate) size: u64,
+    pub(crate) since: Instant,
+}
+
+/// Content whose file is not there.
+#[derive(Debug)]
+pub(crate) struct Absent {
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) known: Known,
+    pub(crate) skip: Option<Place>,
+}
+
+/// Contents without a file that are kept in memory.
+pub(crate) const MOST_ABSENT: usize = 20_000;
+
+/// What has happened to files and lines.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) opened: u64,
+    pub(crate) closed: u64,
+    pub(crate) rotated: u64,
+    pub(crate) long_lines: u64,
+}
+
+/// Where reading of a file starts.
+#[derive(Debug, Clone)]
+pub(crate) enum Start {
+    Head,
+    End,
+    At(Place, Option<i64>),
+    /// Content that moved here from another file.
+    Of(Arc<Generation>, Place, Option<Place>),
+}
+
+impl Tailer {
+    pub(crate) fn new(
+        input: String,
+        settings: Settings,
+        flush: FlushClock,
+        commits: Commits,
+        metrics: Arc<InputMetrics>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            input,
+            settings,
+            files: HashMap::new(),
+            names: HashMap::new(),
+            copies: HashMap::new(),
+            absent: HashMap::new(),
+            ready_rotated: VecDeque::new(),
+            ready: VecDeque::new(),
+            parcels: Parcels::new(flush),
+            commits,
+            metrics,
+            clock,
+            counts: Counts::default(),
+            buf: vec![0; READ],
+            told: HashSet::new(),
+            most_open: open_limit(),
+            has_links: false,
+        }
+    }
+
+    /// Finds files for the first time, and those that the database knows again. Returns the folders to watch.
+    pub(crate) fn start(&mut self, rows: Vec<Stored>) -> Vec<PathBuf> {
+        let mut found = self.find();
+        let (fresh, _) = self.look_at(&mut found);
+        restore::restore(self, rows, fresh);
+        found.folders.into_iter().collect()
+    }
+
+    /// Finds what is new, and what has lost its name. Returns the folders to watch.
+    pub(crate) fn scan(&mut self, now: Instant) -> Vec<PathBuf> {
+        let mut found = self.find();
+        let (mut fresh, seen) = self.look_at(&mut found);
+        fresh.sort_by_key(|(_, stat)| stat.mtime);
+        for (path, _) in fresh {
+            let start = if self.settings.new_from_head { Start::Head } else { Start::End };
+            self.admit(&path, start, now);
+        }
+        self.lose_names(&seen, now);
+        self.settle_copies(now);
+        found.folders.into_iter().collect()
+    }
+
+    fn find(&mut self) -> Found {
+        let mut found = Found::default();
+        for pattern in &self.settings.patterns {
+            pattern.find(&mut found);
+        }
+        for (path, error) in std::mem::take(&mut found.closed) {
+            self.tell_once(&path, "list", &format!("the folder cannot be listed: {error}"));
+        }
+        found
+    }
+
+    /// Looks at all paths that were found. Returns those of files that are not followed, and which file each path is.
+    fn look_at(&mut self, found: &mut Found) -> (Vec<(PathBuf, Stat)>, HashMap<PathBuf, FileId>) {
+        let mut fresh = Vec::new();
+        let mut seen: HashMap<PathBuf, FileId> = HashMap::new();
+        let mut ids: HashSet<FileId> = HashSet::new();
+        found.paths.retain(|path| !self.is_excluded(path));
+        for path in &found.paths {
+            let Ok(stat) = disk::stat(path) else { continue };
+            if !stat.is_file {
+                continue;
+            }
+            seen.insert(path.clone(), stat.id);
+            if !ids.insert(stat.id) {
+                continue;
+            }
+            if !self.has_links {
+                self.has_links = path.is_symlink();
+            }
+            if self.files.contains_key(&stat.id) {
+                self.found_again(path, &stat);
+            } else if !self.copies.contains_key(&stat.id) && !self.is_too_old(&stat) {
+                fresh.push((path.clone(), stat));
+            }
+        }
+        (fresh, seen)
+    }
+
+    pub(crate) fn is_excluded(&self, path: &Path) -> bool {
+        let path = path.as_os_str().as_bytes();
+        self.settings.excludes.iter().any(|pattern| matches(pattern.as_bytes(), path))
+    }
+
+    fn is_too_old(&self, stat: &Stat) -> bool {
+        let Some(limit) = self.settings.ignore_older else { return false };
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let age = now.as_nanos().saturating_sub(u128::try_from(stat.mtime).unwrap_or_default());
+        age > limit.as_nanos()
+    }
+
+    /// A followed file was found under a path of the patterns.
+    fn found_again(&mut self, path: &Path, stat: &Stat) {
+        let Some(file) = self.files.get_mut(&stat.id) else { return };
+        if file.name != *path {
+            let is_link_of_it = disk::stat(&file.name).is_ok_and(|other| other.id == stat.id);
+            if !is_link_of_it {
+                self.rename(stat.id, path);
+            }
+        }
+        self.news(stat);
+    }
+
+    fn rename(&mut self, id: FileId, to: &Path) {
+        let Some(file) = self.files.get_mut(&id) else { return };
+        if self.names.get(&file.name) == Some(&id) {
+            self.names.remove(&file.name);
+        }
+        info!(instance = %self.input, from = %file.name.display(), to = %to.display(), "the file was renamed");
+        file.name = to.to_owned();
+        self.names.insert(to.to_owned(), id);
+        file.generation.relabel(|label| {
+            label.name = to.to_owned();
+            label.rotated = label.name != label.origin;
+        });
+        self.commits.list(&file.generation);
+    }
+
+    /// Says how a file is now. What is new will be read.
+    pub(crate) fn news(&mut self, stat: &Stat) {
+        let Some(file) = self.files.get_mut(&stat.id) else { return };
+        let is_news = stat.size != file.size || stat.mtime != file.mtime;
+        // A row that an error has left unread stays ready by itself.
+        if is_news || stat.size < file.reach().offset && !file.is_packed {
+            file.size = stat.size;
+            file.mtime = stat.mtime;
+            if file.is_packed {
+                file.unpacker = None;
+            }
+            self.make_ready(stat.id);
+        }
+    }
+
+    pub(crate) fn make_ready(&mut self, id: FileId) {
+        let Some(file) = self.files.get_mut(&id) else { return };
+        if !std::mem::replace(&mut file.is_ready, true) {
+            match file.life {
+                Life::Named => self.ready.push_back(id),
+                Life::Rotated(_) => self.ready_rotated.push_back(id),
+            }
+        }
+    }
+
+    /// Starts to follow a file.
+    pub(crate) fn admit(&mut self, path: &Path, start: Start, now: Instant) {
+        let (file, stat) = match disk::open(path) {
+            Ok(opened) => opened,
+            Err(error) => {
+                if error.kind() != std::io::ErrorKind::NotFound {
+                    self.tell_once(path, "open", &format!("the file cannot be read: {error}"));
+                }
+                return;
+            }
+        };
+        if !stat.is_file || self.files.contains_key(&stat.id) {
+            return;
+        }
+        self.told.remove(&(path.to_owned(), "open"));
+        let is_packed = disk::is_packed(path);
+        let head = disk::head(&file, is_packed).unwrap_or_default();
+        if let Some(content) = self.absent.remove(&stat.id.inode) {
+            if let Some(place) = content.known.fits(&file, is_packed) {
+                let start = Start::Of(content.generation, place, content.skip);
+                self.follow(path, file, &stat, head, start);
+                return;
+            }
+            content.generation.forget();
+            self.commits.list(&content.generation);
+        }
+        if matches!(start, Start::Head | Start::End)
+            && let Some(of) = self.original_of(path, &head, &stat)
+        {
+            self.copies.insert(stat.id, Copy { name: path.to_owned(), of, size: stat.size, since: now });
+            return;
+        }
+        self.follow(path, file, &stat, head, start);
+    }
+
+    /// Follows an open file; returns whether it is followed now.
+    pub(crate) fn follow(&mut self, path: &Path, file: File, stat: &Stat, head: Head, start: Start) -> bool {
+        let Some(tag) = self.settings.tags.tag(path) else {
+            self.tell_once(path, "tag", "`Tag_Regex` does not match the path, so the file is not read");
+            return false;
+        };
+        let is_packed = disk::is_packed(path);
+        let label = Label {
+            name: path.to_owned(),
+            origin: path.to_owned(),
+            id: stat.id,
+            rotated: false,
+            head: head.print(),
+            mtime: stat.mtime,
+            is_packed,
+            packed_end: None,
+        };
+        let (generation, place, skip) = match start {
+            Start::Of(generation, place, skip) => {
+                generation.relabel(|known| {
+                    *known = Label { origin: known.origin.clone(), rotated: true, ..label };
+                });
+                (generation, place, skip)
+            }
+            Start::At(place, row) => (Generation::new(place, label, row), place, None),
+            Start::End if !is_packed => {
+                let place = end_of(&file, stat.size);
+                (Generation::new(place, label, None), place, None)
+            }
+            Start::Head | Start::End => {
+                (Generation::new(Place::default(), label, None), Place::default(), None)
+            }
+        };
+        self.commits.list(&generation);
+        self.counts.opened += 1;
+        self.names.insert(path.to_owned(), stat.id);
+        let followed = Followed {
+            id: stat.id,
+            name: path.to_owned(),
+            shown: path.as_os_str().as_bytes().into(),
+            tag,
+            life: Life::Named,
+            handle: Some(file),
+            generation,
+            place,
+            skip,
+            head,
+            size: stat.size,
+            mtime: stat.mtime,
+            first_mtime: stat.mtime,
+            is_packed,
+            unpacker: None,
+            is_ready: false,
+            is_at_end: false,
+            has_told_long: false,
+        };
+        self.files.insert(stat.id, followed);
+        self.make_ready(stat.id);
+        true
+    }
+
+    /// Looks at the file of this name, of which the system told.
+    pub(crate) fn touched(&mut self, path: &Path, now: Instant) {
+        let Some(id) = self.names.get(path).copied() else {
+            if self.copies.values().any(|copy| copy.name == *path) {
+                self.settle_copies(now);
+            }
+            return;
+        };
+        if let Ok(stat) = disk::stat(path)
+            && stat.id == id
+        {
+            self.news(&stat);
+        }
+    }
+
+    /// Looks at the sizes of all files. Returns whether a name is not what it was.
+    pub(crate) fn check_all(&mut self) -> bool {
+        let all: Vec<_> = self.files.values().map(|file| (file.id, file.name.clone())).collect();
+        let mut is_changed = false;
+        for (id, name) in all {
+            match disk::stat(&name) {
+                Ok(stat) if stat.id == id => self.news(&stat),
+                _ => {
+                    let file = &self.files[&id];
+                    is_changed |= file.life == Life::Named;
+                    let open = file.handle.as_ref().and_then(|file| file.metadata().ok());
+                    if let Some(meta) = open {
+                        self.news(&Stat::of(&meta));
+                    }
+                }
+            }
+        }
+        is_changed
+    }
+
+    pub(crate) fn tell_once(&mut self, path: &Path, what: &'static str, text: &str) {
+        if self.told.insert((path.to_owned(), what)) {
+            warn!(instance = %self.input, path = %path.display(), "{text}");
+        }
+    }
+
+    /// Whether a file waits to be read.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty() || !self.ready_rotated.is_empty()
+    }
+}
+
+/// The end of a file, as a place.
+fn end_of(file: &File, size: u64) -> Place {
+    let len = size.min(crate::identity::MARKER as u64) as usize;
+    let mut before = vec![0; len];
+    match std::os::unix::fs::FileExt::read_exact_at(file, &mut before, size - len as u64) {
+        Ok(()) => Place::new(size, &before),
+        Err(_) => Place::new(size, b""),
+    }
+}
+
+/// Half of the descriptors that the process may have; the other half is for sockets.
+fn open_limit() -> usize {
+    use rustix::process::{Resource, getrlimit};
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(65_536);
+    usize::try_from(limit / 2).unwrap_or(usize::MAX).clamp(16, 32_768)
+}
