@@ -76,48 +76,60 @@ pub struct ServiceOptions {
     /// Longest time before a delivery is tried again.
     #[option(name = "scheduler.cap", default = "2000")]
     pub scheduler_cap: Seconds,
-    /// Directory for records that wait for their outputs. Not supported yet: they wait in memory, and a warning says so.
+    /// Directory for chunks that wait for their outputs on disk; it is made if it is missing.
+    ///
+    /// Inputs with `storage.type filesystem` are written there as their chunks come; of other inputs what does not fit into memory
+    /// while an output makes no progress, and what a stop leaves. Chunks of an earlier run are delivered first. Chunk files of
+    /// Fluent Bit are left alone.
     #[option(name = "storage.path", example = "/var/lib/ikada")]
     pub storage_path: Option<Spanned<PathBuf>>,
-    /// Has no effect yet: records are held in memory.
-    #[option(name = "storage.sync", no_effect)]
-    pub storage_sync: Option<StorageSync>,
-    /// Has no effect yet: records are held in memory.
+    /// When written chunks are on the disk itself: `full` waits for it, so that they survive a loss of power.
+    #[option(name = "storage.sync", default = "normal")]
+    pub storage_sync: StorageSync,
+    /// Has no effect: chunk files always carry sums, and those that do not fit are set aside.
     #[option(name = "storage.checksum", no_effect)]
     pub storage_checksum: Option<bool>,
-    /// Has no effect yet: records are held in memory, and nothing is stored that could be counted.
+    /// Has no effect: the metrics are always there.
     #[option(name = "storage.metrics", no_effect)]
     pub storage_metrics: Option<bool>,
     /// Has no effect: memory is bounded in bytes.
     #[option(name = "storage.max_chunks_up", no_effect)]
     pub storage_max_chunks_up: Option<u64>,
-    /// Has no effect yet: records are held in memory.
+    /// Has no effect: chunks of an earlier run are read one by one, when it is their turn.
     #[option(name = "storage.backlog.mem_limit", no_effect)]
     pub storage_backlog_mem_limit: Option<ByteSize>,
-    /// Has no effect yet: records are held in memory.
+    /// Has no effect: at a stop all that waits is delivered as far as the grace allows, chunks of an earlier run too.
     #[option(name = "storage.backlog.flush_on_shutdown", no_effect)]
     pub storage_backlog_flush_on_shutdown: Option<bool>,
-    /// Has no effect yet: records are held in memory.
+    /// Has no effect: damaged chunk files are set aside in a directory `damaged`.
     #[option(name = "storage.delete_irrecoverable_chunks", no_effect)]
     pub storage_delete_irrecoverable_chunks: Option<bool>,
-    /// Has no effect yet: records are held in memory.
+    /// Has no effect: chunk files are never larger than what is in them.
     #[option(name = "storage.trim_files", no_effect)]
     pub storage_trim_files: Option<bool>,
-    /// Has no effect yet: records are held in memory.
-    #[option(name = "storage.type", no_effect)]
-    pub storage_type: Option<ikada_options::StorageType>,
-    /// Has no effect yet: records are held in memory.
-    #[option(name = "storage.inherit", no_effect)]
-    pub storage_inherit: Option<bool>,
-    /// Has no effect yet: what an output refuses is counted as dropped.
-    #[option(name = "storage.keep.rejected", no_effect)]
-    pub storage_keep_rejected: Option<bool>,
-    /// Has no effect yet: what an output refuses is counted as dropped.
-    #[option(name = "storage.rejected.path", no_effect)]
-    pub storage_rejected_path: Option<PathBuf>,
-    /// Has no effect yet: what an output refuses is counted as dropped.
-    #[option(name = "storage.rejected.limit", no_effect)]
+    /// Where records of inputs wait that do not say it themselves, if `storage.inherit` is on.
+    #[option(name = "storage.type", example = "filesystem")]
+    pub storage_type: Option<Spanned<ikada_options::StorageType>>,
+    /// Lets `storage.type` of this section hold for inputs that have none.
+    #[option(name = "storage.inherit", default = "off")]
+    pub storage_inherit: bool,
+    /// Keeps records that an output refuses, gives up or cannot send, as dead letters.
+    #[option(name = "storage.keep.rejected", default = "off")]
+    pub storage_keep_rejected: bool,
+    /// Directory of the dead letters; a name without `/` at its start lies below `storage.path`.
+    #[option(name = "storage.rejected.path", default = "rejected")]
+    pub storage_rejected_path: PathBuf,
+    /// Bytes of dead letters that are kept at most; the oldest make room. 100 MiB when it is not given.
+    #[option(name = "storage.rejected.limit", example = "500M")]
     pub storage_rejected_limit: Option<SizeLimit>,
+    /// Memory that records may take while they wait, all inputs and outputs together.
+    ///
+    /// By default half of the container's limit or of the machine's memory, 256 MiB at most.
+    #[option(name = "ikada.memory_limit", example = "128M")]
+    pub ikada_memory_limit: Option<Spanned<ByteSize>>,
+    /// How long an output may make no progress before inputs that may not block go on reading.
+    #[option(name = "ikada.stall_limit", default = "1")]
+    pub ikada_stall_limit: Seconds,
     /// Has no effect: the system resolves names.
     #[option(name = "dns.mode", no_effect)]
     pub dns_mode: Option<String>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ikada_plugin::{Effects, Emitted, EntryContext, Filter, FilterMetrics, Held, Verdict};
-use ikada_record::{Chunk, ChunkBuilder, Entry, Fields, Receipt, Timestamp, record_at};
+use ikada_record::{Chunk, ChunkBuilder, Entry, Fields, Receipt, Tag, Timestamp, record_at};
 
 /// One filter of a chain.
 pub(crate) struct Link<'f> {
@@ -14,6 +14,7 @@ pub(crate) struct Link<'f> {
 }
 
 /// On which terms a chunk passes.
+#[derive(Clone)]
 pub(crate) struct Terms {
     /// The chunk's claim, for filters that hold entries back.
     pub(crate) origin: Held,
@@ -36,6 +37,39 @@ pub(crate) struct Passed {
     pub(crate) receipts: Vec<Receipt>,
     /// Records that were not re-tagged because they had been too often.
     pub(crate) refused: u32,
+}
+
+impl Passed {
+    /// Nothing yet.
+    pub(crate) fn nothing(tag: Tag) -> Self {
+        Self {
+            kept: Kept::Changed(ChunkBuilder::new(tag)),
+            gone: 0,
+            added: 0,
+            retagged: Vec::new(),
+            strays: Vec::new(),
+            receipts: Vec::new(),
+            refused: 0,
+        }
+    }
+
+    /// What came out of a chain for `chunk`, behind what came before.
+    pub(crate) fn add(&mut self, chunk: &Chunk, passed: Self) {
+        let Kept::Changed(builder) = &mut self.kept else { return };
+        match passed.kept {
+            Kept::Same => chunk.entries().for_each(|entry| builder.push_entry(&entry)),
+            Kept::Changed(other) => {
+                let other = other.finish(Receipt::unwatched());
+                other.entries().for_each(|entry| builder.push_entry(&entry));
+            }
+        }
+        self.gone += passed.gone;
+        self.added += passed.added;
+        self.retagged.extend(passed.retagged);
+        self.strays.extend(passed.strays);
+        self.receipts.extend(passed.receipts);
+        self.refused += passed.refused;
+    }
 }
 
 /// The entries that go on under the chunk's own tag.
@@ -278,7 +312,7 @@ fn leading(chunk: &Chunk, count: usize) -> ChunkBuilder {
 
 #[cfg(test)]
 mod tests {
-    use ikada_record::{Piece, Tag, Timestamp};
+    use ikada_record::Piece;
 
     use super::*;
 

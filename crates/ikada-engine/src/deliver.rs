@@ -1,15 +1,18 @@
 //! One batch on its way to the destination: attempts, retries, back-off, and the books of how it ended.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use ikada_plugin::{Batch, EntrySet, InstanceId, Outcome, OutputMetrics, Part, RetryLimit, SendError};
 use ikada_record::DropReason;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
+use crate::letters::Letters;
 use crate::queue::Queue;
 
 /// A batch that is late by this much is worth a line; shorter delays are the network's daily life.
@@ -27,6 +30,8 @@ pub(crate) struct Destination {
     pub(crate) queue: Arc<Queue>,
     pub(crate) metrics: Arc<OutputMetrics>,
     pub(crate) retry: RetryLimit,
+    /// Where what is refused is kept, if it is.
+    pub(crate) letters: Option<Letters>,
     base: Duration,
     cap: Duration,
     state: Mutex<State>,
@@ -65,6 +70,7 @@ impl Destination {
             queue,
             metrics,
             retry,
+            letters: None,
             base: backoff.0,
             cap: backoff.1,
             state: Mutex::new(state),
@@ -196,10 +202,11 @@ impl Destination {
 pub(crate) async fn deliver(mut batch: Batch, to: Arc<Destination>) {
     let made = Instant::now();
     let mut retries = 0;
+    let mut bugs = 0;
     loop {
         to.gate().await;
         let started = Instant::now();
-        let outcome = batch.delivery.attempt().await;
+        let outcome = attempt(&mut batch, &to, &mut bugs).await;
         let (after, cause, progress) = match outcome {
             Outcome::Delivered => {
                 to.metrics.proc_records.add(u64::from(batch.entries));
@@ -245,6 +252,29 @@ pub(crate) async fn deliver(mut batch: Batch, to: Arc<Destination>) {
     }
 }
 
+/// One attempt. One that ends in a bug is made once more; then the batch is given up.
+async fn attempt(batch: &mut Batch, to: &Destination, bugs: &mut u32) -> Outcome {
+    match AssertUnwindSafe(batch.delivery.attempt()).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(panic) => {
+            *bugs += 1;
+            let (times, said) = (*bugs, said(&*panic));
+            error!(instance = %to.id, "a delivery of {} records ended in a bug of Ikada ({times} times): {said}", batch.entries);
+            let cause = SendError::new("the delivery ended in a bug of Ikada");
+            match times {
+                1 => Outcome::Retry { after: None, cause },
+                _ => Outcome::Rejected { reason: DropReason::Bug, cause },
+            }
+        }
+    }
+}
+
+/// What a panic said.
+pub(crate) fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("nothing")
+}
+
 /// Half of the time to all of it, at random: batches that failed together do not come back together.
 fn jittered(ceiling: Duration) -> Duration {
     ceiling.mul_f64(rand::random_range(0.5..=1.0))
@@ -260,6 +290,9 @@ fn settle(parts: &[Part], mut with: impl FnMut(&Part, u32)) {
 fn give_up(batch: &Batch, to: &Destination, reason: DropReason, cause: &SendError) {
     to.metrics.errors.add(u64::from(reason != DropReason::RetryLimit));
     to.metrics.dropped_records.add(u64::from(batch.entries));
+    if let Some(letters) = &to.letters {
+        letters.keep(batch, &(0..batch.entries).collect::<Vec<_>>(), reason, cause);
+    }
     settle(&batch.parts, |part, n| part.share.drop_entries(n, reason));
     if batch.entries == 0 {
         // A part of something larger, whose last batch says what became of the entries.
@@ -283,6 +316,15 @@ fn part(
     reason: DropReason,
     cause: &SendError,
 ) {
+    if let Some(letters) = &to.letters
+        && !rejected.is_empty()
+    {
+        letters.keep(batch, &rejected.iter().collect::<Vec<_>>(), reason, cause);
+    }
+    if !batch.origins.is_empty() {
+        batch.origins =
+            retry.iter().filter_map(|number| batch.origins.get(number as usize).copied()).collect();
+    }
     let (mut retry, mut rejected) = (retry.iter().peekable(), rejected.iter().peekable());
     let (mut delivered, mut dropped) = (0u64, 0u64);
     let mut start = 0;

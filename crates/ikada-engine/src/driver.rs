@@ -1,7 +1,9 @@
 //! The one task of an output: chunks in, batches out, a bounded number of them under way.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use ikada_plugin::{Batch, Output};
@@ -10,13 +12,16 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::deliver::{Destination, deliver};
+use crate::deliver::{Destination, deliver, said};
 
 /// A batch that is due waits this much longer: what other inputs hand over at the same tick goes with it.
 const LINGER: Duration = Duration::from_millis(2);
 
 /// Chunks taken in before the task looks at anything else.
 const BURST: usize = 16;
+
+/// An output with more bugs than this is beyond help.
+const MOST_BUGS: u32 = 100;
 
 /// How long a draining output with an empty queue waits for the inputs to end before it closes its batches.
 /// Clients that wait for acks are waiting for just that.
@@ -31,6 +36,9 @@ pub(crate) struct Driver {
     busy_lanes: HashSet<u64>,
     waiting: VecDeque<Batch>,
     in_flight: usize,
+    /// Bugs of all inputs and outputs.
+    bugs: Arc<AtomicU64>,
+    own_bugs: u32,
 }
 
 /// What a delivery task was given.
@@ -49,7 +57,7 @@ pub(crate) struct Stop {
 }
 
 impl Driver {
-    pub(crate) fn new(output: Box<dyn Output>, to: Arc<Destination>) -> Self {
+    pub(crate) fn new(output: Box<dyn Output>, to: Arc<Destination>, bugs: Arc<AtomicU64>) -> Self {
         let in_flight = output.in_flight().max(1);
         Self {
             output,
@@ -59,6 +67,8 @@ impl Driver {
             busy_lanes: HashSet::new(),
             waiting: VecDeque::new(),
             in_flight,
+            bugs,
+            own_bugs: 0,
         }
     }
 
@@ -69,7 +79,7 @@ impl Driver {
         loop {
             self.advance();
             if draining && self.to.queue.is_closed_and_empty() {
-                self.output.close_all();
+                self.guarded((), |output| output.close_all());
                 self.advance();
                 if self.is_done() {
                     return;
@@ -95,13 +105,13 @@ impl Driver {
                     let Some(routed) = routed else { continue };
                     let Some(routed) = self.to.queue.load(routed).await else { continue };
                     let now = Instant::now();
-                    self.output.push(routed, now);
+                    self.guarded((), |output| output.push(routed, now));
                     self.take_more(now).await;
                 }
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
                     if close_at.is_some_and(|at| Instant::now() >= at) {
                         close_at = Some(Instant::now() + DRAIN_LINGER);
-                        self.output.close_all();
+                        self.guarded((), |output| output.close_all());
                     }
                 }
             }
@@ -119,7 +129,25 @@ impl Driver {
             }
             let Some(waiting) = self.to.queue.try_pop() else { return };
             let Some(routed) = self.to.queue.load(waiting).await else { continue };
-            self.output.push(routed, now);
+            self.guarded((), |output| output.push(routed, now));
+        }
+    }
+
+    /// Calls the output. One that ends in a bug is called again with the next chunk; what it was given may be left unsent, which
+    /// its shares book. After too many bugs the task ends, and the process with it.
+    fn guarded<T>(&mut self, otherwise: T, call: impl FnOnce(&mut dyn Output) -> T) -> T {
+        match catch_unwind(AssertUnwindSafe(|| call(&mut *self.output))) {
+            Ok(done) => done,
+            Err(panic) => {
+                self.to.metrics.errors.add(1);
+                self.bugs.fetch_add(1, Relaxed);
+                self.own_bugs += 1;
+                error!(instance = %self.to.id, "the output ended in a bug of Ikada and goes on: {}", said(&*panic));
+                if self.own_bugs > MOST_BUGS {
+                    resume_unwind(panic);
+                }
+                otherwise
+            }
         }
     }
 
@@ -127,7 +155,7 @@ impl Driver {
     fn advance(&mut self) {
         let now = Instant::now();
         while self.waiting.len() < self.in_flight {
-            let Some(batch) = self.output.pop(now) else { break };
+            let Some(batch) = self.guarded(None, |output| output.pop(now)) else { break };
             self.waiting.push_back(batch);
             self.start_ready();
         }
@@ -258,7 +286,8 @@ mod tests {
             most: Arc::clone(&most),
             gate: gate.clone(),
         };
-        let driver = tokio::spawn(Driver::new(Box::new(output), Arc::new(to)).run(Stop::default()));
+        let driver =
+            tokio::spawn(Driver::new(Box::new(output), Arc::new(to), Arc::default()).run(Stop::default()));
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!((*most.lock().unwrap(), ledger.delivered()), (1, 0));
         gate.add_permits(5);

@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::deliver::Destination;
 use crate::driver::{Driver, Stop};
+use crate::letters::{Letters, directory_of};
 use crate::pipeline::{FilterSlot, OutputSlot, Pipeline, Storage};
 use crate::queue::Queue;
 use crate::report::{InputReport, OutputReport, Report};
@@ -73,7 +74,7 @@ impl Engine {
     /// An input cannot open; nothing runs then.
     pub async fn start(pipeline: Pipeline) -> Result<Self, EngineError> {
         let mut engine = Self::assemble(&pipeline);
-        let Pipeline { service, limits, storage, mut inputs, filters, outputs } = pipeline;
+        let Pipeline { service, limits, storage, dead_letters, mut inputs, filters, outputs } = pipeline;
         let mut exits = Vec::new();
         let mut processors = Vec::new();
         for (number, mut slot) in outputs.into_iter().enumerate() {
@@ -84,19 +85,25 @@ impl Engine {
                 Some(storage) => shelved(queue, storage, &slot, limits.stall, inputs.len()),
             });
             let backoff = (limits.backoff_base, limits.backoff_cap);
-            let to = Arc::new(Destination::new(
-                slot.id.clone(),
-                queue.clone(),
-                slot.metrics.clone(),
-                slot.retry,
-                backoff,
-            ));
+            let mut to =
+                Destination::new(slot.id.clone(), queue.clone(), slot.metrics.clone(), slot.retry, backoff);
+            let letters = dead_letters.as_ref();
+            to.letters = letters.and_then(|(path, limit)| Letters::open(path, *limit, &slot.id, &service));
+            let keeps = to.letters.is_some();
+            let to = Arc::new(to);
             engine.destinations.push(to.clone());
             let alarm = engine.alarm(&slot.id);
-            let work = Driver::new(slot.output, to).run(engine.stop_outputs.clone());
+            let work = Driver::new(slot.output, to, engine.bugs.clone()).run(engine.stop_outputs.clone());
             engine.outputs.spawn(alarm.over(work));
             let overflow = Overflow::default();
-            exits.push(Exit { id: slot.id, matcher: slot.matcher, queue, ledger: slot.ledger, overflow });
+            exits.push(Exit {
+                id: slot.id,
+                matcher: slot.matcher,
+                queue,
+                ledger: slot.ledger,
+                overflow,
+                keeps,
+            });
         }
         let mut stages: Vec<_> = filters.into_iter().map(|slot| stage(slot, Place::Filter)).collect();
         stages.append(&mut processors);
@@ -274,7 +281,7 @@ impl Engine {
         Report {
             inputs: inputs.collect(),
             outputs: outputs.collect(),
-            bugs: self.bugs.load(Relaxed),
+            bugs: self.bugs.load(Relaxed) + self.routes.bugs.load(Relaxed),
             receipts_lost: self.tally.made().saturating_sub(self.tally.ended()),
         }
     }
@@ -282,9 +289,7 @@ impl Engine {
 
 /// Gives a queue its disk, and what waits there since an earlier run. An output whose directory cannot be used goes on in memory.
 fn shelved(queue: Queue, storage: &Storage, slot: &OutputSlot, stall: Duration, number: usize) -> Queue {
-    let name: String =
-        slot.id.shown().chars().map(|c| if matches!(c, '/' | '\\' | '\0') { '_' } else { c }).collect();
-    let path = storage.path.join("outputs").join(name);
+    let path = directory_of(&storage.path, &slot.id);
     let (dir, backlog) = match ChunkDir::open(&path, storage.sync) {
         Ok(opened) => opened,
         Err(failed) => {

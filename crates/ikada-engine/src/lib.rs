@@ -41,6 +41,7 @@ mod chain;
 mod deliver;
 mod driver;
 mod engine;
+mod letters;
 mod pipeline;
 mod queue;
 mod report;
@@ -48,5 +49,6 @@ mod router;
 mod shelf;
 
 pub use engine::{Engine, EngineError, View};
+pub use letters::directory_of;
 pub use pipeline::{FilterSlot, InputSlot, Limits, OutputSlot, OverflowPolicy, Pipeline, Storage};
 pub use report::{InputReport, OutputReport, Report};

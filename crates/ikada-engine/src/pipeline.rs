@@ -123,6 +123,8 @@ pub struct Pipeline {
     pub limits: Limits,
     /// Where chunks are kept on disk, if they are.
     pub storage: Option<Storage>,
+    /// Where what an output refuses or gives up is kept, if it is, and how many bytes of it for each output.
+    pub dead_letters: Option<(PathBuf, u64)>,
     /// The inputs.
     pub inputs: Vec<InputSlot>,
     /// The filters, in order.

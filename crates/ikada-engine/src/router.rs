@@ -1,6 +1,7 @@
 //! From a chunk to the queues of the outputs that take its tag.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,9 +14,9 @@ use ikada_record::{Chunk, ChunkBuilder, Entry, Ledger, Receipt, Share};
 use ikada_route::{Matcher, PlanCache};
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{error, warn};
 
-use crate::chain::{self, Kept, Link, Terms};
+use crate::chain::{self, Kept, Link, Passed, Terms};
 use crate::pipeline::OverflowPolicy;
 use crate::queue::{Queue, Source};
 
@@ -82,6 +83,8 @@ pub(crate) struct Exit {
     pub(crate) queue: Arc<Queue>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) overflow: Overflow,
+    /// Whether shares keep their entries, for dead letters.
+    pub(crate) keeps: bool,
 }
 
 /// What the router knows of one input.
@@ -115,7 +118,7 @@ impl Overflow {
         }
         state.1 = Some(now);
         let records = std::mem::take(&mut state.0);
-        tracing::error!(
+        error!(
             instance = %id,
             "the output makes no progress and its queue is full: dropped the oldest {records} records (reason=overflow)"
         );
@@ -134,6 +137,8 @@ pub(crate) struct Routes {
     loops: Mutex<(u64, Option<Instant>)>,
     /// Wakes the task that flushes filters: one of them may hold entries now.
     pub(crate) held: Notify,
+    /// Bugs of filters.
+    pub(crate) bugs: Arc<AtomicU64>,
 }
 
 impl Routes {
@@ -155,6 +160,7 @@ impl Routes {
             unmatched_full: AtomicBool::new(false),
             loops: Mutex::default(),
             held: Notify::new(),
+            bugs: Arc::default(),
         }
     }
 
@@ -292,7 +298,8 @@ impl Routes {
             _ => 0,
         };
         let origin = Held::new(chunk.receipt().clone(), way.input, way.how.on_full);
-        let passed = chain::run(&chunk, &links, Terms { origin, may_retag: times < MOST_RETAGS });
+        let terms = Terms { origin, may_retag: times < MOST_RETAGS };
+        let passed = self.guarded(&chunk, &links, terms);
         self.told_of_loop(u64::from(passed.refused), &chunk);
         if let Some(entrance) = self.entrances.get(way.input) {
             entrance.filtered.fetch_add(u64::from(passed.gone), Relaxed);
@@ -324,6 +331,36 @@ impl Routes {
         }
     }
 
+    /// Runs filters. Where one ends in a bug, every record is tried by itself, and those that lead to a bug again are dropped.
+    fn guarded(&self, chunk: &Chunk, links: &[Link<'_>], terms: Terms) -> Passed {
+        let whole = terms.clone();
+        if let Ok(passed) = catch_unwind(AssertUnwindSafe(|| chain::run(chunk, links, whole))) {
+            return passed;
+        }
+        self.bugs.fetch_add(1, Relaxed);
+        let mut all = Passed::nothing(chunk.tag().clone());
+        let mut lost = 0u32;
+        for entry in chunk.entries() {
+            let mut one = ChunkBuilder::new(chunk.tag().clone());
+            one.push_entry(&entry);
+            let one = one.finish(Receipt::unwatched());
+            let terms = terms.clone();
+            match catch_unwind(AssertUnwindSafe(|| chain::run(&one, links, terms))) {
+                Ok(passed) => all.add(&one, passed),
+                Err(_) => lost += 1,
+            }
+        }
+        all.gone += lost;
+        let names: Vec<_> = links.iter().map(|link| self.stages[link.number].id.shown()).collect();
+        error!(
+            tag = %chunk.tag(),
+            "a filter ended in a bug of Ikada, one of {}: dropped {lost} of {} records (reason=bug)",
+            names.join(", "),
+            chunk.len()
+        );
+        all
+    }
+
     /// Books a chunk on an output, after its processors. `behind` is the processor that held it back.
     fn exit(&self, at: usize, chunk: Chunk, way: &Way, behind: Option<usize>) -> Option<Push> {
         let exit = &self.exits[at];
@@ -343,7 +380,10 @@ impl Routes {
                 self.filter(&own, chunk, &way, &mut VecDeque::new())?
             }
         };
-        let share = Share::new(chunk.receipt().clone(), chunk.len() as u32, exit.ledger.clone());
+        let mut share = Share::new(chunk.receipt().clone(), chunk.len() as u32, exit.ledger.clone());
+        if exit.keeps {
+            share = share.keeping(chunk.clone());
+        }
         let entrance = self.entrances.get(way.input);
         let policy = entrance.map(|entrance| entrance.overflow).unwrap_or_default();
         let from = Source {

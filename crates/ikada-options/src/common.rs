@@ -18,9 +18,18 @@ pub struct InputCommon {
     /// Memory that this input's records may take before they are set aside on disk or the input waits.
     #[option(example = "50MB")]
     pub mem_buf_limit: Option<Spanned<ByteSize>>,
-    /// Where records wait for their outputs. Not supported yet: they wait in memory, and a warning says so.
+    /// Where records wait for their outputs; `filesystem` needs `storage.path` in `[SERVICE]`.
+    ///
+    /// `filesystem` puts each chunk on disk as it comes, so that it outlives the process. Chunks of clients that wait for acks are not: the
+    /// client keeps them.
     #[option(name = "storage.type", example = "memory")]
     pub storage_type: Option<Spanned<StorageType>>,
+    /// What happens to this input's records when an output makes no progress and the memory is full: `spill` puts them on disk, if there is a
+    /// `storage.path`, and drops the oldest otherwise; `drop_oldest` and `drop_newest` drop; `block` waits.
+    ///
+    /// An input that its source can wait for (a file, a client that wants acks) always waits.
+    #[option(name = "ikada.overflow", example = "block")]
+    pub overflow: Option<Overflow>,
     /// Has no effect: memory is bounded in bytes, by `mem_buf_limit`.
     #[option(name = "storage.pause_on_chunks_overlimit", no_effect)]
     pub storage_pause_on_chunks_overlimit: Option<bool>,
@@ -54,6 +63,21 @@ pub enum StorageType {
     /// In memory; the oldest are dropped at `Mem_Buf_Limit`.
     #[choice("memrb")]
     MemoryRing,
+}
+
+/// What happens to an input's records when an output makes no progress and the memory is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Choice)]
+pub enum Overflow {
+    /// They are put on disk; without one, or when it is full, the oldest are dropped.
+    Spill,
+    /// The oldest are dropped.
+    #[choice("drop_oldest")]
+    DropOldest,
+    /// The newest are dropped.
+    #[choice("drop_newest")]
+    DropNewest,
+    /// The input waits, however long. An application behind the socket may then be blocked.
+    Block,
 }
 
 /// Options of every filter.
@@ -122,8 +146,8 @@ pub struct OutputCommon {
     /// Has no effect: an output sends as much at once as its destination takes.
     #[option(no_effect)]
     pub workers: Option<u32>,
-    /// Has no effect yet: records wait in memory, within the bounds of the process.
-    #[option(name = "storage.total_limit_size", no_effect)]
+    /// Bytes that this output's chunks may take on disk; the oldest make room, and are counted.
+    #[option(name = "storage.total_limit_size", example = "5G")]
     pub storage_total_limit_size: Option<Spanned<SizeLimit>>,
     /// Has no effect: what happens again and again is logged once in a while by itself.
     #[option(no_effect)]

@@ -89,7 +89,7 @@ mod values;
 
 pub use bag::{Property, PropertyBag};
 pub use check::{check_set, problems_of};
-pub use common::{Active, FilterCommon, InputCommon, OutputCommon, StorageType};
+pub use common::{Active, FilterCommon, InputCommon, OutputCommon, Overflow, StorageType};
 pub use field::{
     Choice, Field, InOrder, Item, OptionValue, ValueError, check_value, choices_of, kind_of, take,
 };

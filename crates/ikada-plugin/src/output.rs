@@ -73,6 +73,8 @@ pub struct Batch {
     pub bytes: usize,
     /// How to send it.
     pub delivery: Box<dyn Delivery>,
+    /// For each entry its place in its share's chunk, or nothing if the output does not say: what dead letters need.
+    pub origins: Vec<u32>,
 }
 
 impl Batch {
@@ -80,7 +82,14 @@ impl Batch {
     #[must_use]
     pub fn new(lane: Option<u64>, parts: Vec<Part>, bytes: usize, delivery: Box<dyn Delivery>) -> Self {
         let entries = parts.iter().map(|part| part.entries).sum();
-        Self { lane, parts, entries, bytes, delivery }
+        Self { lane, parts, entries, bytes, delivery, origins: Vec::new() }
+    }
+
+    /// The batch, with the place of each entry in its share's chunk.
+    #[must_use]
+    pub fn with_origins(mut self, origins: Vec<u32>) -> Self {
+        self.origins = origins;
+        self
     }
 }
 

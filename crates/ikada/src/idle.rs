@@ -3,7 +3,7 @@
 
 use ikada_config::ServiceOptions;
 use ikada_diag::{Diagnostic, Diagnostics, Span, codes};
-use ikada_options::{InputCommon, Options, PropertyBag, StorageType, TlsOptions};
+use ikada_options::{InputCommon, Options, PropertyBag, TlsOptions};
 
 /// What Fluent Bit takes for every input and output, whether it talks over a network or not (reference,
 /// configuration §4.2), beside those of TLS.
@@ -27,11 +27,6 @@ fn is_of_connections(name: &str) -> bool {
 
 /// Says what of an input's common options is not there yet.
 pub(crate) fn tell_of_input(common: &InputCommon, found: &mut Diagnostics) {
-    if let Some(storage) = common.storage_type.as_ref().filter(|storage| storage.value != StorageType::Memory)
-    {
-        let message = "records cannot wait on disk yet: this input's wait in memory, within bounds";
-        found.push(warning(storage.span, message).help("what is unsent when the process ends is lost"));
-    }
     if !common.routable.value {
         let message = "`Routable off` is not supported";
         let help = "remove the input, or send its records to an output `null`";
@@ -41,10 +36,6 @@ pub(crate) fn tell_of_input(common: &InputCommon, found: &mut Diagnostics) {
 
 /// Says what of `[SERVICE]` is not there yet.
 pub(crate) fn tell_of_service(service: &ServiceOptions, found: &mut Diagnostics) {
-    if let Some(path) = &service.storage_path {
-        let message = "records cannot wait on disk yet: nothing is written to this directory";
-        found.push(warning(path.span, message).help("what is unsent when the process ends is lost"));
-    }
     if service.daemon.value {
         let message = "the process stays in the foreground";
         found.push(warning(service.daemon.span, message).help("start it from a service manager"));
@@ -56,11 +47,6 @@ pub(crate) fn tell_of_service(service: &ServiceOptions, found: &mut Diagnostics)
     for file in &service.plugins_file {
         let message = "shared objects are not loaded";
         found.push(warning(file.span, message).help("what the AWS image's shared objects do is built in"));
-    }
-    if let Some(file) = &service.streams_file {
-        let message = "stream tasks are not supported";
-        let help = "remove the line; what the tasks would send does not arrive";
-        found.push(Diagnostic::error(codes::UNSUPPORTED_OPTION, message).at(file.span).help(help));
     }
 }
 

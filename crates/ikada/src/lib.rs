@@ -24,7 +24,9 @@
 
 pub mod assemble;
 pub mod cli;
+mod conditional;
 pub mod help;
+mod holding;
 pub mod http;
 mod idle;
 pub mod init;
@@ -34,4 +36,5 @@ mod parsers;
 pub mod plugins;
 pub mod render;
 pub mod run;
+mod stream_task;
 mod unknown;

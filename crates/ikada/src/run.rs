@@ -299,7 +299,10 @@ fn tell(report: &Report) -> Exit {
     for input in &report.inputs {
         let (records, unsent) = (input.records, input.unsent);
         let (filtered, unmatched) = (input.filtered, input.unmatched);
-        let text = format!("read={records}, unsent={unsent}, filtered={filtered}, unmatched={unmatched}");
+        let mut text = format!("read={records}, unsent={unsent}, filtered={filtered}, unmatched={unmatched}");
+        if input.added > 0 {
+            text.push_str(&format!(", added={}", input.added));
+        }
         if unsent > 0 {
             error!(instance = %input.id, "{text}");
         } else {
@@ -309,6 +312,9 @@ fn tell(report: &Report) -> Exit {
     for output in &report.outputs {
         let total: u64 = output.dropped.iter().map(|(_, count)| count).sum();
         let mut text = format!("sent={}, unsent={}, dropped={total}", output.sent, output.unsent);
+        if output.kept > 0 {
+            text.push_str(&format!(", on_disk={}", output.kept));
+        }
         for (reason, count) in &output.dropped {
             text.push_str(&format!(", {reason}={count}"));
         }

@@ -185,3 +185,35 @@ async fn a_place_that_cannot_be_used_is_told_and_the_rest_works() {
     assert!(report.is_clean());
     assert_eq!(report.outputs[0].sent, 200);
 }
+
+/// What the outputs' fakes hand over has one part for each entry, in order.
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_is_kept_and_can_be_sent_again() {
+    let place = tempfile::tempdir().unwrap();
+    let letters = place.path().join("rejected");
+    let refused = vec![0, 0, 0, 2, 0, 0, 0, 0, 0, 0];
+    let seen = Seen::answering([(0, Answer::Part(refused))]);
+    let mut pipeline = rig(None, steps(1, 10), seen.clone()).pipeline();
+    pipeline.outputs = vec![output("out.0", "*", Lanes::new(10, 1, seen.clone()), RetryLimit::Unlimited)];
+    pipeline.dead_letters = Some((letters.clone(), 1_000_000));
+    let engine = Engine::start(pipeline).await.unwrap();
+    sleep(Duration::from_secs(10)).await;
+    let report = engine.drain(Duration::from_secs(60)).await;
+    assert_eq!(
+        (report.outputs[0].sent, &report.outputs[0].dropped[..]),
+        (9, &[(DropReason::Rejected, 1)][..])
+    );
+    let dir = letters.join("outputs/out.0");
+    let files: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|file| file.unwrap().path()).collect();
+    let note = files.iter().find(|path| path.extension().is_some_and(|end| end == "json")).unwrap();
+    let note = std::fs::read_to_string(note).unwrap();
+    assert!(note.starts_with(r#"{"output":"out.0","reason":"rejected","cause":"#), "{note}");
+
+    let again = Seen::answering([]);
+    let engine = Engine::start(rig(Some(&letters), Vec::new(), again.clone()).pipeline()).await.unwrap();
+    sleep(Duration::from_secs(10)).await;
+    let report = engine.drain(Duration::from_secs(60)).await;
+    assert!(report.is_clean());
+    let numbers: Vec<_> = again.lock().unwrap().taken.iter().map(|(number, ..)| *number).collect();
+    assert_eq!(numbers, [3]);
+}

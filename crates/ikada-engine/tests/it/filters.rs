@@ -239,3 +239,28 @@ async fn a_processor_sees_only_what_is_its_inputs_or_its_outputs() {
     assert_eq!((report.outputs[0].sent, report.outputs[1].sent), (3, 0));
     assert_eq!(heard.lock().unwrap().len(), 2);
 }
+
+/// Cannot bear the record with this number.
+struct Allergic(u64);
+
+impl Filter for Allergic {
+    fn filter<'a>(&'a self, _: &mut EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
+        assert_ne!(fields.get(b"n"), Some(ikada_msgpack::View::Uint(self.0)), "the script says so");
+        Verdict::Keep
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_leads_a_filter_to_a_bug_costs_nobody_else_anything() {
+    let (seen, heard) = (Seen::answering([]), Heard::default());
+    let pipeline = Pipeline {
+        inputs: vec![input("in.0", script(steps(&["a", "a"], 10), &heard), None)],
+        filters: vec![slot("f.0", "*", Allergic(13))],
+        outputs: vec![to("*", &seen)],
+        ..Pipeline::default()
+    };
+    let report = played(pipeline).await;
+    let numbers: Vec<_> = seen.lock().unwrap().taken.iter().map(|(number, ..)| *number).collect();
+    assert_eq!(numbers, (0..20).filter(|n| *n != 13).collect::<Vec<_>>());
+    assert_eq!((report.bugs, report.inputs[0].filtered, heard.lock().unwrap().len()), (1, 1, 2));
+}

@@ -1,0 +1,163 @@
+//! Dead letters: entries that an output will never deliver, kept on disk with the reason.
+//!
+//! They lie as chunk files in a directory of their own, laid out as the disk of a pipeline is: an engine that is started with it as its
+//! [`Storage`](crate::Storage) delivers them anew. Beside each file stands a note in JSON: output, reason, cause, time.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ikada_plugin::{Batch, InstanceId, SendError, Service};
+use ikada_record::{Chunk, ChunkBuilder, DropReason, Receipt};
+use ikada_store::chunks::{ChunkDir, Stored, Sync, note_path};
+use tracing::warn;
+
+/// The directory of an output's chunks below a pipeline's storage, or below that of the dead letters.
+#[must_use]
+pub fn directory_of(storage: &Path, id: &InstanceId) -> PathBuf {
+    let safe = |c: char| if matches!(c, '/' | '\\' | '\0') { '_' } else { c };
+    storage.join("outputs").join(id.shown().chars().map(safe).collect::<String>())
+}
+
+/// The dead letters of one output.
+#[derive(Debug)]
+pub(crate) struct Letters {
+    id: Arc<InstanceId>,
+    service: Arc<Service>,
+    dir: Arc<ChunkDir>,
+    limit: u64,
+    files: Arc<Mutex<VecDeque<Stored>>>,
+}
+
+impl Letters {
+    /// At most `limit` bytes of letters below `path`; `None` with a line if the directory cannot be used.
+    pub(crate) fn open(
+        path: &Path,
+        limit: u64,
+        id: &Arc<InstanceId>,
+        service: &Arc<Service>,
+    ) -> Option<Self> {
+        let path = directory_of(path, id);
+        match ChunkDir::open(&path, Sync::Normal) {
+            Ok((dir, files)) => Some(Self {
+                id: id.clone(),
+                service: service.clone(),
+                dir: Arc::new(dir),
+                limit,
+                files: Arc::new(Mutex::new(files.into())),
+            }),
+            Err(failed) => {
+                warn!(instance = %id, "could not use {}: {failed}; what is refused is not kept", path.display());
+                None
+            }
+        }
+    }
+
+    /// Keeps the entries of a batch with these numbers. It is written in the background.
+    pub(crate) fn keep(&self, batch: &Batch, numbers: &[u32], reason: DropReason, cause: &SendError) {
+        let chunks = chunks_of(batch, numbers);
+        let kept: usize = chunks.iter().map(Chunk::len).sum();
+        if kept < numbers.len() {
+            let lost = numbers.len() - kept;
+            warn!(instance = %self.id, "{lost} refused records could not be kept: the output does not say which they are");
+        }
+        let now = self.service.clock.now();
+        let note = format!(
+            "{{\"output\":{},\"reason\":\"{reason}\",\"cause\":{},\"time\":{}.{:09}}}\n",
+            quoted(self.id.shown()),
+            quoted(&cause.to_string()),
+            now.secs(),
+            now.nanos()
+        );
+        let (dir, files, limit, id) = (self.dir.clone(), self.files.clone(), self.limit, self.id.clone());
+        let work = move || {
+            for chunk in &chunks {
+                if let Err(failed) = write(&dir, &files, limit, chunk, &note) {
+                    warn!(instance = %id, "could not keep {} refused records: {failed}", chunk.len());
+                }
+            }
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(work)),
+            Err(_) => work(),
+        }
+    }
+}
+
+fn write(
+    dir: &ChunkDir,
+    files: &Mutex<VecDeque<Stored>>,
+    limit: u64,
+    chunk: &Chunk,
+    note: &str,
+) -> std::io::Result<()> {
+    let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut size: u64 = files.iter().map(Stored::size).sum::<u64>() + ChunkDir::size_of(chunk);
+    while size > limit {
+        let Some(oldest) = files.pop_front() else { break };
+        size -= oldest.size();
+        dir.remove(&oldest)?;
+        std::fs::remove_file(note_path(dir.path(), &oldest)).ok();
+        warn!(
+            "the dead letters in {} have reached their limit: {} older records are gone",
+            dir.path().display(),
+            oldest.entries()
+        );
+    }
+    let stored = dir.write(dir.number(), chunk)?;
+    dir.note(&stored, note)?;
+    files.push_back(stored);
+    Ok(())
+}
+
+/// The entries with these numbers, by chunk they came in.
+fn chunks_of(batch: &Batch, numbers: &[u32]) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
+    let mut numbers = numbers.iter().copied().peekable();
+    let mut start = 0;
+    for part in &batch.parts {
+        let end = start + part.entries;
+        let mut places = Vec::new();
+        while let Some(number) = numbers.next_if(|number| *number < end) {
+            places.push(number);
+        }
+        let Some(source) = part.share.source().filter(|_| !places.is_empty()) else {
+            start = end;
+            continue;
+        };
+        let place = |number: u32| match batch.origins.get(number as usize) {
+            Some(origin) => Some(*origin as usize),
+            None if source.len() == part.entries as usize => Some((number - start) as usize),
+            None => None,
+        };
+        let mut wanted = places.into_iter().filter_map(place).collect::<Vec<_>>();
+        wanted.sort_unstable();
+        let mut builder = ChunkBuilder::new(source.tag().clone());
+        let mut wanted = wanted.into_iter().peekable();
+        for (at, entry) in source.entries().enumerate() {
+            while wanted.next_if_eq(&at).is_some() {
+                builder.push_entry(&entry);
+            }
+        }
+        if !builder.is_empty() {
+            chunks.push(builder.finish(Receipt::unwatched()));
+        }
+        start = end;
+    }
+    chunks
+}
+
+/// A text as a JSON string.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c < ' ' => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
