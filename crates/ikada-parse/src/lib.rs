@@ -10,7 +10,7 @@
 //! zone is asked for where `Time_System_Timezone` says so, and a time that does not fit its format is said in the log.
 //!
 //! In reading order: [`Parsers`], [`Parser`] and its [`ParserOptions`](parser::ParserOptions), [`TimeFormat`](time::TimeFormat),
-//! [`Regex`](regex::Regex), [`Captures`](regex::Captures), [`json::transcode_one`].
+//! [`MultilineParser`](multiline::MultilineParser) and [`Joiner`](multiline::Joiner), [`Regex`](regex::Regex), [`Captures`](regex::Captures), [`json::transcode_one`].
 //!
 //! ```
 //! use ikada_parse::Parsers;
@@ -29,6 +29,7 @@
 mod builtin;
 pub mod fuzz;
 pub mod json;
+pub mod multiline;
 pub mod parser;
 pub mod regex;
 mod registry;

@@ -11,6 +11,9 @@ pub(crate) fn parsers_of(sections: &[Section], found: &mut Diagnostics) -> Parse
     for section in sections.iter().filter(|section| section.kind == SectionKind::Parser) {
         parsers.define(bag(section, "parser"), found);
     }
+    for section in sections.iter().filter(|section| section.kind == SectionKind::MultilineParser) {
+        parsers.define_multiline(bag(section, "multiline parser"), found);
+    }
     parsers
 }
 
