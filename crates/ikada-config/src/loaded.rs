@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ikada_diag::{Diagnostic, Diagnostics, Sources, Span, codes};
+use ikada_options::Property;
 
 use crate::classic::{Loader, Place};
 use crate::document::{Document, Format, Section, SectionKind};
@@ -129,6 +130,43 @@ impl Loaded {
         working_dir: &Path,
     ) {
         self.add(UPSTREAMS, path, span, Place { files, env, working_dir });
+    }
+
+    /// Reads every file that an option names and adds what it is read for: the parsers of `Parsers_File`, the stream tasks of
+    /// `Streams_File`, and the servers of an output's `Upstream`, unless that names a group that is there already.
+    pub fn add_named_files(&mut self, files: &dyn Files, env: &dyn Env, working_dir: &Path) {
+        for (holds, path, span) in self.named_files() {
+            self.add(holds, &path, Some(span), Place { files, env, working_dir });
+        }
+    }
+
+    fn named_files(&self) -> Vec<(FileOf, PathBuf, Span)> {
+        let mut named: Vec<(FileOf, PathBuf, Span)> = Vec::new();
+        let mut name = |holds: FileOf, property: &Property| {
+            let path = PathBuf::from(&property.value.value);
+            let is_new = !named.iter().any(|(other, known, _)| other.word == holds.word && *known == path);
+            if is_new && !property.value.value.is_empty() {
+                named.push((holds, path, property.value.span));
+            }
+        };
+        for property in self.document.of_kind(SectionKind::Service).flat_map(|section| &section.properties) {
+            match property.name().as_str() {
+                "parsers_file" => name(PARSERS, property),
+                "streams_file" => name(STREAMS, property),
+                _ => {}
+            }
+        }
+        let groups: Vec<&str> = self
+            .document
+            .of_kind(SectionKind::Upstream)
+            .filter_map(|section| section.get("name").map(|name| name.value.as_str()))
+            .collect();
+        for property in self.document.of_kind(SectionKind::Output).flat_map(|section| &section.properties) {
+            if property.is_named("upstream") && !groups.contains(&property.value.value.as_str()) {
+                name(UPSTREAMS, property);
+            }
+        }
+        named
     }
 
     fn add(&mut self, holds: FileOf, path: &Path, span: Option<Span>, place: Place<'_>) {

@@ -6,18 +6,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ikada_config::{Instance, Loaded, ServiceOptions};
+use ikada_config::{Instance, Loaded, Processor, ServiceOptions};
 use ikada_diag::{Diagnostic, Diagnostics, Span, Spanned, codes};
 use ikada_engine::{FilterSlot, InputSlot, Limits, OutputSlot, Pipeline};
 use ikada_options::{FilterCommon, InputCommon, LogLevel, OptionSet, Options, OutputCommon, PropertyBag};
 use ikada_parse::Parsers;
 use ikada_plugin::registry::{BuildContext, Plugin, Registry, find};
-use ikada_plugin::{InstanceId, Kind, RetryLimit, Service};
+use ikada_plugin::{Filter, InstanceId, Kind, RetryLimit, Service};
 use ikada_record::Ledger;
 use ikada_record::json::JsonStyle;
 use ikada_route::{Matcher, Pattern, TagRegex};
 
 use crate::{idle, memory, parsers, unknown};
+
+mod parts;
 
 /// A pipeline, and the log levels that single instances ask for.
 pub struct Assembled {
@@ -39,6 +41,7 @@ pub fn assemble(loaded: &mut Loaded, registry: &Registry, dry_run: bool) -> Asse
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         ..Service::default()
     });
+    let streams = parts::streams(&config, &mut loaded.diagnostics);
     let limits = limits(&config.service, loaded, config.outputs.len());
     let parsers = Arc::new(parsers::parsers_of(&config.parsers, &mut loaded.diagnostics));
     let mut work = Work {
@@ -50,7 +53,8 @@ pub fn assemble(loaded: &mut Loaded, registry: &Registry, dry_run: bool) -> Asse
         dry_run,
     };
     let inputs = config.inputs.into_iter().filter_map(|instance| work.input(instance)).collect();
-    let filters = config.filters.into_iter().filter_map(|instance| work.filter(instance)).collect();
+    let filters =
+        config.filters.into_iter().filter_map(|instance| work.filter(instance)).chain(streams).collect();
     let outputs = config.outputs.into_iter().filter_map(|instance| work.output(instance)).collect();
     let levels = work.levels;
     Assembled {
@@ -97,6 +101,7 @@ impl Work<'_> {
             cx.mem_buf_limit =
                 common.mem_buf_limit.as_ref().map(|limit| limit.value.0).filter(|limit| *limit > 0);
         }
+        let processors = self.processors(instance.processors);
         let input = self.build(plugin, &mut instance.bag, &cx, &InputCommon::set())?;
         let mem_buf_limit = cx.mem_buf_limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         common.map(|_| InputSlot {
@@ -104,7 +109,7 @@ impl Work<'_> {
             input,
             metrics: Arc::default(),
             mem_buf_limit,
-            processors: Vec::new(),
+            processors,
         })
     }
 
@@ -126,6 +131,7 @@ impl Work<'_> {
         let common = OutputCommon::parse(&mut instance.bag, self.found);
         let mut cx = self.context(&id);
         cx.net = common.as_ref().map(|common| common.net.clone());
+        let processors = self.processors(instance.processors);
         let output = self.build(plugin, &mut instance.bag, &cx, &OutputCommon::set())?;
         let common = common?;
         self.level(&id, common.log_level);
@@ -143,7 +149,7 @@ impl Work<'_> {
             metrics: Arc::default(),
             ledger,
             retry,
-            processors: Vec::new(),
+            processors,
         })
     }
 

@@ -30,6 +30,7 @@ mod holding;
 pub mod http;
 mod idle;
 pub mod init;
+pub mod load;
 pub mod log;
 mod memory;
 mod parsers;

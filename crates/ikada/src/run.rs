@@ -1,11 +1,9 @@
 //! Load, check, run, stop.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ikada_config::{Grace, Loaded, Section as ConfigSection, SectionKind, ServiceOptions};
-use ikada_diag::Span;
+use ikada_config::{Grace, Loaded, ServiceOptions};
 use ikada_engine::{Engine, Report};
 use ikada_options::LogLevel;
 use ikada_plugin::registry::Registry;
@@ -15,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::assemble::{Assembled, assemble};
-use crate::cli::{Run, Section};
+use crate::cli::Run;
 use crate::http::{self, Admin, HealthRules};
-use crate::init::Init;
+use crate::load::load;
 use crate::{log, render};
 
 /// How a run ended: the process's exit status.
@@ -95,66 +93,6 @@ pub fn run(args: &Run, registry: &Registry) -> Exit {
     // A blocked write to a dead terminal or pipe must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_millis(100));
     exit
-}
-
-fn load(args: &Run) -> (Loaded, Init) {
-    let working_dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-    let init = Init::of_process(args.config.as_deref(), &working_dir);
-    let mut loaded = init.load();
-    let (files, env) = (init.files(), init.env());
-    let sections = command_line_sections(args, &mut loaded);
-    loaded.put_first(sections, env);
-    for path in &args.parsers {
-        loaded.add_parsers(path, None, files, env, &working_dir);
-    }
-    for (path, span) in named_parser_files(&loaded) {
-        loaded.add_parsers(&path, Some(span), files, env, &working_dir);
-    }
-    (loaded, init)
-}
-
-/// What `Parsers_File` lines of all `[SERVICE]` sections name.
-fn named_parser_files(loaded: &Loaded) -> Vec<(PathBuf, Span)> {
-    let services = loaded.document.of_kind(SectionKind::Service);
-    let named = services.flat_map(|service| &service.properties).filter(|p| p.is_named("parsers_file"));
-    named.map(|p| (PathBuf::from(&p.value.value), p.value.span)).collect()
-}
-
-/// What `-i`, `-F`, `-o` and the service flags say, as sections that stand before those of the file.
-fn command_line_sections(args: &Run, loaded: &mut Loaded) -> Vec<ConfigSection> {
-    let mut sections = Vec::new();
-    if !args.service.is_empty() {
-        let pairs = args.service.iter().map(|(key, value)| (*key, value.as_str()));
-        sections.push(ConfigSection::from_pairs(
-            &mut loaded.sources,
-            "command line",
-            SectionKind::Service,
-            pairs,
-        ));
-    }
-    for plugin in &args.sections {
-        let (kind, host_key) = match plugin.section {
-            Section::Input => (SectionKind::Input, "listen"),
-            Section::Filter => (SectionKind::Filter, "host"),
-            Section::Output => (SectionKind::Output, "host"),
-        };
-        let (name, host, port) = address(&plugin.name);
-        let mut pairs = vec![("name", name)];
-        pairs.extend(host.map(|host| (host_key, host)));
-        pairs.extend(port.map(|port| ("port", port)));
-        pairs.extend(plugin.properties.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-        sections.push(ConfigSection::from_pairs(&mut loaded.sources, "command line", kind, pairs));
-    }
-    sections
-}
-
-/// Splits `forward://127.0.0.1:24224`.
-fn address(name: &str) -> (&str, Option<&str>, Option<&str>) {
-    let Some((name, rest)) = name.split_once("://") else { return (name, None, None) };
-    match rest.rsplit_once(':') {
-        Some((host, port)) => (name, Some(host), Some(port)),
-        None => (name, Some(rest), None),
-    }
 }
 
 fn configure_log(args: &Run, assembled: &Assembled) {

@@ -1,6 +1,6 @@
 //! What to say of a plugin that is not in the registry: it does not exist, or it is of another kind, or only Fluent Bit has it.
 
-use ikada_config::{Format, Instance};
+use ikada_config::{Format, Instance, Processor};
 use ikada_diag::{Diagnostic, codes};
 use ikada_options::{
     Advice, PluginKind, advice_on_plugin, is_known_plugin, kinds_of_plugin, nearest, nearest_plugins,
@@ -30,6 +30,29 @@ pub(crate) fn plugin(instance: &Instance, registry: &Registry) -> Diagnostic {
     Diagnostic::error(codes::UNKNOWN_PLUGIN, format!("no plugin is named `{name}`"))
         .at(instance.plugin.span)
         .help(help)
+}
+
+/// Answers for a processor that is not there.
+pub(crate) fn processor(processor: &Processor, registry: &Registry) -> Diagnostic {
+    let name = processor.plugin.value.as_str();
+    let advice =
+        advice_on_plugin(PluginKind::Processor, name).or_else(|| advice_on_plugin(PluginKind::Filter, name));
+    let is_known = is_known_plugin(PluginKind::Processor, name) || is_known_plugin(PluginKind::Filter, name);
+    let there = names_of(PluginKind::Filter, registry);
+    if let Some(Advice::Instead(what) | Advice::Idle(what)) = advice.filter(|_| is_known) {
+        let message = format!("Fluent Bit has `{name}`, Ikada does not have it");
+        return Diagnostic::error(codes::UNSUPPORTED_PLUGIN, message).at(processor.plugin.span).help(what);
+    }
+    let near = nearest(name, there.iter().copied());
+    let help = match near.is_empty() {
+        false => format!("did you mean {}?", quoted_list(&near, "or")),
+        true => format!("there are {}", quoted_list(&there, "and")),
+    };
+    let (code, message) = match is_known {
+        true => (codes::UNSUPPORTED_PLUGIN, format!("Fluent Bit has `{name}`, Ikada does not have it")),
+        false => (codes::UNKNOWN_PLUGIN, format!("no processor is named `{name}`")),
+    };
+    Diagnostic::error(code, message).at(processor.plugin.span).help(help)
 }
 
 fn unsupported(instance: &Instance, help: String) -> Diagnostic {

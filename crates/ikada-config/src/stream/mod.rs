@@ -27,8 +27,7 @@ pub struct Task {
     /// The name that other tasks read its records by (`FROM STREAM:name`), if it creates a stream. A task that creates
     /// none writes what it picks to the log in Fluent Bit, and nowhere else.
     pub stream: Option<String>,
-    /// The tag that its records get: `WITH (tag='…')`. Without one, Fluent Bit gives them the name of an input,
-    /// `stream_processor.0`.
+    /// The tag that its records get: `WITH (tag='…')`. Without one, it is the stream's name.
     pub tag: Option<String>,
     /// What stands in its records, in order.
     pub keys: Vec<SelectedKey>,
@@ -92,8 +91,10 @@ pub enum Condition {
     Compare(Operand, Comparison, Literal),
     /// `IS NULL`: the field is null; one that is missing is not.
     IsNull(FieldPath),
-    /// `@record.contains(key)`, or a field that stands alone: the record has it.
+    /// `@record.contains(key)`: the record has it, whatever its value.
     Contains(FieldPath),
+    /// A field that stands alone: the record has it, and it is neither null nor false nor 0.
+    IsTrue(FieldPath),
 }
 
 /// What is compared.
@@ -131,6 +132,31 @@ pub enum Literal {
     Text(String),
     /// `true` or `false`.
     Bool(bool),
+}
+
+impl Task {
+    /// Returns the tag that its records get, if it creates a stream.
+    pub fn output_tag(&self) -> Option<&str> {
+        self.tag.as_deref().or(self.stream.as_deref())
+    }
+}
+
+impl Selected {
+    /// Returns the name of what is selected in the new record, where none is given.
+    pub fn usual_name(&self) -> String {
+        match self {
+            Selected::All => "*".to_owned(),
+            Selected::Field(FieldPath(parts)) => {
+                let (first, rest) =
+                    parts.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+                rest.iter().fold(first.to_owned(), |name, part| format!("{name}['{part}']"))
+            }
+            Selected::Now => "NOW()".to_owned(),
+            Selected::UnixTimestamp => "UNIX_TIMESTAMP()".to_owned(),
+            Selected::RecordTag => "RECORD_TAG()".to_owned(),
+            Selected::RecordTime => "RECORD_TIME()".to_owned(),
+        }
+    }
 }
 
 /// Reads all tasks of a document. Of those with a mistake, the findings say what.

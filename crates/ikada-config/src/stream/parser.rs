@@ -243,7 +243,7 @@ impl Parser {
             }
         }
         match left {
-            Operand::Field(path) => Ok(Condition::Contains(path)),
+            Operand::Field(path) => Ok(Condition::IsTrue(path)),
             Operand::Time => {
                 Err(self.error_here("the time is compared with nothing", "write `> 1700000000`"))
             }

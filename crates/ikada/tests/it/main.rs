@@ -73,14 +73,14 @@ fn an_empty_value_is_met_with_its_line() {
 
 #[test]
 fn mistakes_are_all_told_at_once_with_their_place() {
-    let text = "[INPUT]\n    Name forwrad\n[FILTER]\n    Name modify\n    Match *\n[FILTER]\n    Name grep\n    Match *\n    Regex log (\n[OUTPUT]\n    Name s3\n    Match *\n    bukcet b\n    region eu-west-1\n";
+    let text = "[INPUT]\n    Name forwrad\n[FILTER]\n    Name kubernetes\n    Match *\n[FILTER]\n    Name grep\n    Match *\n    Regex log (\n[OUTPUT]\n    Name s3\n    Match *\n    bukcet b\n    region eu-west-1\n";
     let found = findings(from_text("extra.conf", text));
     let starts = |at: usize, start: &str| assert!(found[at].starts_with(start), "{found:#?}");
     starts(
         0,
         "extra.conf:2:10: error[unknown-plugin]: no plugin is named `forwrad` (help: did you mean `forward`?)",
     );
-    starts(1, "extra.conf:4:10: error[unsupported-plugin]: Fluent Bit has `modify`");
+    starts(1, "extra.conf:4:10: error[unsupported-plugin]: Fluent Bit has `kubernetes`");
     starts(2, "extra.conf:9:");
     assert!(found[2].contains("error[bad-regex]"), "{found:#?}");
     assert!(

@@ -20,11 +20,10 @@
 //! | `oracle TEXT` | what Fluent Bit 5.1.1 does when it is started with the same files, where that differs, and why |
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ikada::plugins::registry;
-use ikada_config::{Loaded, MapEnv, MemoryFiles, SectionKind, load_classic};
-use ikada_diag::Span;
+use ikada_config::{Loaded, MapEnv, MemoryFiles, load_classic};
 use ikada_plugin::registry::find;
 
 use super::findings_of;
@@ -159,9 +158,7 @@ impl Case {
         }
         let env = self.env.iter().fold(MapEnv::new(), |env, (name, value)| env.with(name, value));
         let mut loaded = load_classic(Path::new(MAIN), &files, &env, Path::new("/"));
-        for (path, span) in parsers_files(&loaded) {
-            loaded.add_parsers(&path, Some(span), &files, &env, Path::new("/"));
-        }
+        loaded.add_named_files(&files, &env, Path::new("/"));
         loaded
     }
 
@@ -180,12 +177,6 @@ impl Case {
         }
         problems
     }
-}
-
-fn parsers_files(loaded: &Loaded) -> Vec<(PathBuf, Span)> {
-    let services = loaded.document.of_kind(SectionKind::Service);
-    let named = services.flat_map(|service| &service.properties).filter(|p| p.is_named("parsers_file"));
-    named.map(|p| (PathBuf::from(&p.value.value), p.value.span)).collect()
 }
 
 /// Says whether a line refuses a plugin that has come since it was written.

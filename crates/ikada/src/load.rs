@@ -1,0 +1,60 @@
+//! From the command line and the environment to a loaded configuration: the same for a start and for every other command.
+
+use std::path::PathBuf;
+
+use ikada_config::{Loaded, Section as ConfigSection, SectionKind};
+
+use crate::cli::{Run, Section};
+use crate::init::Init;
+
+/// Loads the configuration that a command line names, with what the environment adds and every file that an option names.
+pub fn load(args: &Run) -> (Loaded, Init) {
+    let working_dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let init = Init::of_process(args.config.as_deref(), &working_dir);
+    let mut loaded = init.load();
+    let (files, env) = (init.files(), init.env());
+    let sections = command_line_sections(args, &mut loaded);
+    loaded.put_first(sections, env);
+    for path in &args.parsers {
+        loaded.add_parsers(path, None, files, env, &working_dir);
+    }
+    loaded.add_named_files(files, env, &working_dir);
+    (loaded, init)
+}
+
+/// What `-i`, `-F`, `-o` and the service flags say, as sections that stand before those of the file.
+fn command_line_sections(args: &Run, loaded: &mut Loaded) -> Vec<ConfigSection> {
+    let mut sections = Vec::new();
+    if !args.service.is_empty() {
+        let pairs = args.service.iter().map(|(key, value)| (*key, value.as_str()));
+        sections.push(ConfigSection::from_pairs(
+            &mut loaded.sources,
+            "command line",
+            SectionKind::Service,
+            pairs,
+        ));
+    }
+    for plugin in &args.sections {
+        let (kind, host_key) = match plugin.section {
+            Section::Input => (SectionKind::Input, "listen"),
+            Section::Filter => (SectionKind::Filter, "host"),
+            Section::Output => (SectionKind::Output, "host"),
+        };
+        let (name, host, port) = address(&plugin.name);
+        let mut pairs = vec![("name", name)];
+        pairs.extend(host.map(|host| (host_key, host)));
+        pairs.extend(port.map(|port| ("port", port)));
+        pairs.extend(plugin.properties.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        sections.push(ConfigSection::from_pairs(&mut loaded.sources, "command line", kind, pairs));
+    }
+    sections
+}
+
+/// Splits `forward://127.0.0.1:24224`.
+fn address(name: &str) -> (&str, Option<&str>, Option<&str>) {
+    let Some((name, rest)) = name.split_once("://") else { return (name, None, None) };
+    match rest.rsplit_once(':') {
+        Some((host, port)) => (name, Some(host), Some(port)),
+        None => (name, Some(rest), None),
+    }
+}
