@@ -49,6 +49,7 @@ pub struct View {
     pub filters: Vec<(Arc<InstanceId>, Arc<FilterMetrics>)>,
     /// Outputs in file order.
     pub outputs: Vec<(Arc<InstanceId>, Arc<OutputMetrics>, Arc<Ledger>)>,
+    books: Option<Books>,
 }
 
 /// A running pipeline.
@@ -125,6 +126,11 @@ impl Engine {
         let names = inputs.iter().map(|slot| slot.id.name.clone());
         engine.routes = Arc::new(Routes::new(stages, exits, entrances, names, limits.plans));
         engine.beside.spawn(flush_held(engine.routes.clone()));
+        engine.view.books = Some(Books {
+            routes: engine.routes.clone(),
+            tally: engine.tally.clone(),
+            bugs: engine.bugs.clone(),
+        });
 
         let flush = FlushClock::new(Instant::now(), service.flush);
         let mut opened = Vec::new();
@@ -171,6 +177,7 @@ impl Engine {
                 .iter()
                 .map(|slot| (slot.id.clone(), slot.metrics.clone(), slot.ledger.clone()))
                 .collect(),
+            books: None,
         };
         Self {
             view,
@@ -251,38 +258,59 @@ impl Engine {
         while self.tally.ended() < self.tally.made() && Instant::now() < latest {
             sleep(LAST_RECEIPTS / 100).await;
         }
-        let inputs = self.view.inputs.iter().enumerate().map(|(number, (id, metrics))| {
-            let entrance = self.routes.entrances.get(number);
-            let count = |of: fn(&Entrance) -> u64| entrance.map_or(0, of);
+        self.view.books()
+    }
+}
+
+/// What the books are read from.
+#[derive(Clone)]
+struct Books {
+    routes: Arc<Routes>,
+    tally: Arc<Tally>,
+    bugs: Arc<AtomicU64>,
+}
+
+impl View {
+    /// The books as they stand: what came in, and how it ended or where it is. Of a pipeline that never ran, nothing.
+    #[must_use]
+    pub fn books(&self) -> Report {
+        let Some(Books { routes, tally, bugs }) = &self.books else { return Report::default() };
+        let inputs = self.inputs.iter().zip(&routes.entrances).map(|((id, metrics), entrance)| {
             let records = metrics.records.get();
             InputReport {
                 id: id.clone(),
                 records,
-                unsent: records.saturating_sub(count(|entrance| entrance.dispatched.load(Relaxed))),
-                filtered: count(|entrance| entrance.filtered.load(Relaxed)),
-                added: count(|entrance| entrance.added.load(Relaxed)),
-                unmatched: count(|entrance| entrance.unmatched.load(Relaxed)),
+                unsent: records.saturating_sub(entrance.dispatched.load(Relaxed)),
+                filtered: entrance.filtered.load(Relaxed),
+                added: entrance.added.load(Relaxed),
+                unmatched: entrance.unmatched.load(Relaxed),
             }
         });
-        let outputs = self.view.outputs.iter().zip(&self.routes.exits).map(|((id, _, ledger), exit)| {
+        let outputs = self.outputs.iter().zip(&routes.exits).map(|((id, _, ledger), exit)| {
             let dropped = DropReason::ALL.into_iter().map(|reason| (reason, ledger.dropped(reason)));
-            let left = ledger.routed().saturating_sub(ledger.delivered() + ledger.dropped_total());
+            // What is settled is read first: an entry that is settled meanwhile then counts as left, not twice.
+            let settled = ledger.delivered() + ledger.dropped_total();
+            let left = ledger.routed().saturating_sub(settled);
+            let (entries, chunks, bytes) = exit.queue.shelf().map_or((0, 0, 0), |shelf| shelf.holds());
             // A file may hold entries that were delivered already: they go again with the rest.
-            let kept = exit.queue.shelf().map_or(0, |shelf| shelf.entries()).min(left);
+            let kept = entries.min(left);
             OutputReport {
                 id: id.clone(),
                 routed: ledger.routed(),
                 sent: ledger.delivered(),
                 unsent: left - kept,
                 kept,
+                chunks_kept: chunks,
+                bytes_kept: bytes,
+                bytes_waiting: exit.queue.bytes() as u64,
                 dropped: dropped.filter(|(_, count)| *count > 0).collect(),
             }
         });
         Report {
             inputs: inputs.collect(),
             outputs: outputs.collect(),
-            bugs: self.bugs.load(Relaxed) + self.routes.bugs.load(Relaxed),
-            receipts_lost: self.tally.made().saturating_sub(self.tally.ended()),
+            bugs: bugs.load(Relaxed) + routes.bugs.load(Relaxed),
+            receipts_lost: tally.made().saturating_sub(tally.ended()),
         }
     }
 }

@@ -70,9 +70,10 @@ impl Letters {
             now.nanos()
         );
         let (dir, files, limit, id) = (self.dir.clone(), self.files.clone(), self.limit, self.id.clone());
+        let least = u64::try_from(now.secs()).unwrap_or_default() * 1_000_000_000 + u64::from(now.nanos());
         let work = move || {
             for chunk in &chunks {
-                if let Err(failed) = write(&dir, &files, limit, chunk, &note) {
+                if let Err(failed) = write(&dir, &files, limit, (dir.number_from(least), chunk), &note) {
                     warn!(instance = %id, "could not keep {} refused records: {failed}", chunk.len());
                 }
             }
@@ -88,7 +89,7 @@ fn write(
     dir: &ChunkDir,
     files: &Mutex<VecDeque<Stored>>,
     limit: u64,
-    chunk: &Chunk,
+    (number, chunk): (u64, &Chunk),
     note: &str,
 ) -> std::io::Result<()> {
     let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,7 +105,7 @@ fn write(
             oldest.entries()
         );
     }
-    let stored = dir.write(dir.number(), chunk)?;
+    let stored = dir.write(number, chunk)?;
     dir.note(&stored, note)?;
     files.push_back(stored);
     Ok(())

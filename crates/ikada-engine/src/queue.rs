@@ -406,9 +406,8 @@ impl Queue {
         state.closed && state.list.is_empty()
     }
 
-    /// Bytes that wait.
-    #[cfg(test)]
-    fn bytes(&self) -> usize {
+    /// Bytes of memory that wait.
+    pub(crate) fn bytes(&self) -> usize {
         self.state().bytes
     }
 }

@@ -33,8 +33,14 @@ pub struct OutputReport {
     pub sent: u64,
     /// Entries neither delivered nor dropped, nor on disk: the grace was too short for them.
     pub unsent: u64,
-    /// Entries on disk, for the next start.
+    /// Entries on disk: at the end, for the next start.
     pub kept: u64,
+    /// Files they are in.
+    pub chunks_kept: u64,
+    /// Bytes of those files.
+    pub bytes_kept: u64,
+    /// Bytes of memory that wait in the output's queue.
+    pub bytes_waiting: u64,
     /// Entries dropped, by reason; reasons without any are left out.
     pub dropped: Vec<(DropReason, u64)>,
 }

@@ -29,6 +29,7 @@ pub(crate) struct Shelf {
     patience: Duration,
     bytes: AtomicU64,
     entries: AtomicU64,
+    files: AtomicU64,
     trouble: Mutex<Option<Instant>>,
     janitor: SyncSender<Stored>,
 }
@@ -60,18 +61,18 @@ impl Shelf {
             patience,
             bytes: AtomicU64::new(0),
             entries: AtomicU64::new(0),
+            files: AtomicU64::new(0),
             trouble: Mutex::new(None),
             janitor,
         }
     }
 
-    /// Entries in files that are not settled.
-    pub(crate) fn entries(&self) -> u64 {
-        self.entries.load(Ordering::Relaxed)
+    /// Entries, files and bytes that are not settled.
+    pub(crate) fn holds(&self) -> (u64, u64, u64) {
+        (self.entries.load(Ordering::Relaxed), self.files.load(Ordering::Relaxed), self.bytes())
     }
 
-    /// Bytes of files that are not settled.
-    pub(crate) fn bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
@@ -143,6 +144,7 @@ impl Shelf {
     pub(crate) fn keep(self: &Arc<Self>, stored: Stored, share: &Share) {
         self.bytes.fetch_add(stored.size(), Ordering::Relaxed);
         self.entries.fetch_add(u64::from(stored.entries()), Ordering::Relaxed);
+        self.files.fetch_add(1, Ordering::Relaxed);
         let shelf = self.clone();
         share.copied(Receipt::new(None, move |how| {
             if how == Settlement::Settled {
@@ -154,6 +156,7 @@ impl Shelf {
     fn settled(&self, stored: Stored) {
         self.bytes.fetch_sub(stored.size(), Ordering::Relaxed);
         self.entries.fetch_sub(u64::from(stored.entries()), Ordering::Relaxed);
+        self.files.fetch_sub(1, Ordering::Relaxed);
         if let Err(full) = self.janitor.try_send(stored) {
             let (std::sync::mpsc::TrySendError::Full(stored)
             | std::sync::mpsc::TrySendError::Disconnected(stored)) = full;

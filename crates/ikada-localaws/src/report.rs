@@ -105,6 +105,13 @@ impl SequenceReport {
         expected.saturating_sub(self.distinct)
     }
 
+    /// Says whether this number came; with more than 64 gaps, whether it may have.
+    #[must_use]
+    pub fn has(&self, number: u64) -> bool {
+        let in_gap = self.gaps.iter().any(|(first, last)| (*first..=*last).contains(&number));
+        (self.first..=self.last).contains(&number) && !in_gap
+    }
+
     /// Says whether exactly `expected` numbers came, each once.
     #[must_use]
     pub fn is_exactly_once(&self, expected: u64) -> bool {

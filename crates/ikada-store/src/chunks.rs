@@ -159,6 +159,12 @@ impl ChunkDir {
         self.next.fetch_add(1, Relaxed)
     }
 
+    /// A number that is `least` at least, where several processes write into one directory and take the time as their number.
+    pub fn number_from(&self, least: u64) -> u64 {
+        self.next.fetch_max(least, Relaxed);
+        self.number()
+    }
+
     /// Bytes that a chunk's file takes.
     #[must_use]
     pub fn size_of(chunk: &Chunk) -> u64 {
@@ -230,6 +236,19 @@ impl ChunkDir {
         let to = to.join(stored.name());
         fs::rename(self.path.join(stored.name()), &to)?;
         Ok(to)
+    }
+}
+
+/// Moves a chunk's file, and the text beside it, into another directory.
+///
+/// # Errors
+/// The system said no.
+pub fn transfer(from: &Path, to: &Path, stored: &Stored) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    fs::rename(from.join(stored.name()), to.join(stored.name()))?;
+    match fs::rename(note_path(from, stored), note_path(to, stored)) {
+        Err(failed) if failed.kind() != io::ErrorKind::NotFound => Err(failed),
+        _ => Ok(()),
     }
 }
 

@@ -74,6 +74,8 @@ impl Admin {
             .route("/api/v1/plugins", get(plugins))
             .route("/api/v1/metrics", get(metrics))
             .route("/api/v1/metrics/prometheus", get(prometheus))
+            .route("/api/v1/storage", get(storage))
+            .route("/api/v2/metrics/prometheus", get(prometheus_and_books))
             .with_state(self);
         let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await;
         if let Err(error) = served {
@@ -194,6 +196,80 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Json {
 
 async fn prometheus(State(admin): State<Arc<Admin>>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], exposition(&admin)).into_response()
+}
+
+/// What waits where, in Fluent Bit's shape, by output: chunks here belong to outputs.
+async fn storage(State(admin): State<Arc<Admin>>) -> Json {
+    let books = admin.view.books();
+    let chunks: u64 = books.outputs.iter().map(|output| output.chunks_kept).sum();
+    let mut outputs = Map::new();
+    for output in &books.outputs {
+        let body = json!({
+            "mem_size": output.bytes_waiting, "fs_chunks": output.chunks_kept, "fs_size": output.bytes_kept,
+            "fs_records": output.kept,
+        });
+        outputs.insert(output.id.shown().into(), body);
+    }
+    let layer = json!({
+        "chunks": {"total_chunks": chunks, "mem_chunks": 0, "fs_chunks": chunks, "fs_chunks_up": 0, "fs_chunks_down": chunks},
+    });
+    Json(json!({"storage_layer": layer, "output_chunks": outputs}))
+}
+
+async fn prometheus_and_books(State(admin): State<Arc<Admin>>) -> Response {
+    let text = exposition(&admin) + &books_exposition(&admin.view.books());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+/// The books: for inputs `read + added = filtered + unmatched + routed`, where what several outputs take is routed several times;
+/// for outputs `routed = delivered + dropped + held + on_disk`.
+fn books_exposition(books: &ikada_engine::Report) -> String {
+    let mut text = String::from(
+        "# HELP ikada_input_records_total What became of an input's records before the outputs.\n\
+         # TYPE ikada_input_records_total counter\n",
+    );
+    for input in &books.inputs {
+        let name = escaped(input.id.shown());
+        let fates = [
+            ("read", input.records),
+            ("added", input.added),
+            ("filtered", input.filtered),
+            ("unmatched", input.unmatched),
+        ];
+        for (fate, count) in fates {
+            append(&mut text, format_args!("ikada_input_records_total{{name=\"{name}\",fate=\"{fate}\"}} {count}\n"));
+        }
+    }
+    text.push_str(
+        "# HELP ikada_output_records What became of the records routed to an output.\n\
+         # TYPE ikada_output_records gauge\n",
+    );
+    for output in &books.outputs {
+        let name = escaped(output.id.shown());
+        let fates = [
+            ("routed", output.routed),
+            ("delivered", output.sent),
+            ("held", output.unsent),
+            ("on_disk", output.kept),
+        ];
+        for (fate, count) in fates {
+            append(&mut text, format_args!("ikada_output_records{{name=\"{name}\",fate=\"{fate}\"}} {count}\n"));
+        }
+        for (reason, count) in &output.dropped {
+            append(
+                &mut text,
+                format_args!("ikada_output_records{{name=\"{name}\",fate=\"dropped\",reason=\"{reason}\"}} {count}\n"),
+            );
+        }
+        append(
+            &mut text,
+            format_args!(
+                "ikada_output_bytes{{name=\"{name}\",where=\"memory\"}} {}\nikada_output_bytes{{name=\"{name}\",where=\"disk\"}} {}\n",
+                output.bytes_waiting, output.bytes_kept
+            ),
+        );
+    }
+    text
 }
 
 type Rows<'a> = Vec<(&'static str, &'static str, Vec<(&'a str, u64)>)>;

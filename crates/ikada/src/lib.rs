@@ -25,6 +25,7 @@
 pub mod assemble;
 pub mod cli;
 mod conditional;
+pub mod dlq;
 pub mod help;
 mod holding;
 pub mod http;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use ikada::cli::{self, Command};
 use ikada::run::Exit;
-use ikada::{help, log, plugins, run};
+use ikada::{dlq, help, log, plugins, run};
 use ikada_options::LogLevel;
 
 #[global_allocator]
@@ -18,7 +18,14 @@ fn main() -> ExitCode {
 
 fn start() -> Exit {
     let registry = plugins::registry();
-    match cli::parse(std::env::args().skip(1)) {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("dlq", words)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        log::start(LogLevel::Warn);
+        let exit = dlq::main(words, &registry);
+        log::flush();
+        return exit;
+    }
+    match cli::parse(words) {
         Ok(Command::Version) => print(&format!("Ikada v{}\n", env!("CARGO_PKG_VERSION"))),
         Ok(Command::Help(None)) => print(&help::general(&registry)),
         Ok(Command::Help(Some((section, name)))) => match help::plugin(&registry, section, &name) {

@@ -95,6 +95,17 @@ pub fn run(args: &Run, registry: &Registry) -> Exit {
     exit
 }
 
+/// The pipeline of a configuration, for commands beside a run, and whether nothing in it is wrong. Findings are printed if something is.
+pub(crate) fn assembled(args: &Run, registry: &Registry, dry_run: bool) -> (Assembled, bool) {
+    let (mut loaded, _) = load(args);
+    let assembled = assemble(&mut loaded, registry, dry_run);
+    let sound = !loaded.diagnostics.has_errors();
+    if !sound {
+        render::findings(&loaded.diagnostics, &loaded.sources);
+    }
+    (assembled, sound)
+}
+
 fn configure_log(args: &Run, assembled: &Assembled) {
     let written = match std::env::var("FLB_LOG_LEVEL").ok().and_then(|text| level_named(&text)) {
         Some(level) => level,
