@@ -34,6 +34,7 @@ pub mod content_modifier;
 pub mod expect;
 pub mod grep;
 pub mod modify;
+pub mod multiline;
 pub mod nest;
 pub mod parser;
 pub mod record_modifier;
@@ -54,6 +55,7 @@ pub fn filters() -> Vec<FilterPlugin> {
         expect::plugin(),
         grep::plugin(),
         modify::plugin(),
+        multiline::plugin(),
         nest::plugin(),
         parser::plugin(),
         record_modifier::plugin(),

@@ -3,6 +3,7 @@
 
 mod findings;
 mod grep;
+mod multiline;
 mod parser;
 mod pipeline;
 mod record_modifier;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ikada_msgpack::{MapView, str_bytes, write};
-use ikada_record::Timestamp;
+use ikada_record::{Field, Fields, Timestamp};
 
 use super::rules::Step;
 use super::{LOG, MultilineParser, Test};
@@ -65,6 +65,8 @@ pub struct Joiner<T> {
     /// The parser that took the last line.
     last: Option<usize>,
     limit: usize,
+    /// How long a record waits for its next line, instead of what the parsers say.
+    wait: Option<Duration>,
     /// The record that a parser made of a line.
     parsed: Vec<u8>,
     /// A line with its line feed.
@@ -89,13 +91,22 @@ struct Group<T> {
     touched: Duration,
 }
 
+/// The record that a line stands in.
+#[derive(Clone, Copy)]
+enum Record<'l> {
+    /// It is only a line.
+    None,
+    Map(&'l [u8]),
+    Fields(&'l [Field<'l>]),
+}
+
 /// A line or a record on its way in.
 struct Line<'l> {
     text: &'l [u8],
     /// The field of a record that is looked at instead of the text.
     pattern: Option<&'l [u8]>,
-    /// The record it stands in; empty if it is only a line.
-    record: &'l [u8],
+    /// The record it stands in.
+    record: Record<'l>,
     group: &'l [u8],
     time: Timestamp,
 }
@@ -110,6 +121,7 @@ impl<T: Origin> Joiner<T> {
             groups: Vec::new(),
             last: None,
             limit: DEFAULT_LIMIT,
+            wait: None,
             parsed: Vec::new(),
             fed: Vec::new(),
             out: Vec::new(),
@@ -120,6 +132,13 @@ impl<T: Origin> Joiner<T> {
     #[must_use]
     pub fn with_limit(mut self, bytes: usize) -> Self {
         self.limit = bytes.max(1);
+        self
+    }
+
+    /// Sets how long a record waits for its next line, instead of what the parsers say.
+    #[must_use]
+    pub fn with_wait(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
         self
     }
 
@@ -142,9 +161,9 @@ impl<T: Origin> Joiner<T> {
             let parser = &*parsers[at];
             parsed.clear();
             let made = match &parser.parser {
-                None => Some(Line { text: line, pattern: None, record: &[], group: &[], time }),
+                None => Some(Line { text: line, pattern: None, record: Record::None, group: &[], time }),
                 Some(reader) => match reader.parse(line, time, &mut parsed) {
-                    Ok(found) => self.line_of(parser, &parsed, found.unwrap_or(time)),
+                    Ok(found) => self.line_in_map(parser, &parsed, found.unwrap_or(time)),
                     Err(_) => None,
                 },
             };
@@ -162,7 +181,7 @@ impl<T: Origin> Joiner<T> {
     /// Takes a record whose text stands in a field. `origin` is asked for only if the record is taken.
     pub fn push_record(
         &mut self,
-        record: &[u8],
+        record: &Fields<'_>,
         time: Timestamp,
         origin: impl FnOnce() -> T,
         now: Duration,
@@ -175,11 +194,13 @@ impl<T: Origin> Joiner<T> {
         for at in self.order() {
             let parser = &*parsers[at];
             parsed.clear();
-            let Some(line) = self.line_of(parser, record, time) else { continue };
+            let fields = record.as_slice();
+            let pairs = fields.iter().map(|field| (field.key.bytes(), field.value.bytes()));
+            let Some(line) = self.line_of(parser, pairs, Record::Fields(fields), time) else { continue };
             let line = match &parser.parser {
                 None => Some(line),
                 Some(reader) => match reader.parse(line.text, time, &mut parsed) {
-                    Ok(found) => self.line_of(parser, &parsed, found.unwrap_or(time)),
+                    Ok(found) => self.line_in_map(parser, &parsed, found.unwrap_or(time)),
                     Err(_) => None,
                 },
             };
@@ -202,13 +223,13 @@ impl<T: Origin> Joiner<T> {
     #[must_use]
     pub fn due(&self) -> Option<Duration> {
         let waiting = self.groups.iter().filter(|group| group.origin.is_some());
-        waiting.map(|group| group.touched + self.parsers[group.parser].flush_timeout).min()
+        waiting.map(|group| group.touched + self.wait_of(group.parser)).min()
     }
 
     /// Hands over what has waited too long.
     pub fn flush(&mut self, now: Duration, hand: &mut impl FnMut(Finished<'_, T>)) {
         for at in 0..self.groups.len() {
-            let wait = self.parsers[self.groups[at].parser].flush_timeout;
+            let wait = self.wait_of(self.groups[at].parser);
             if self.groups[at].touched + wait <= now {
                 self.hand_over(at, false, hand);
             }
@@ -240,6 +261,10 @@ impl<T: Origin> Joiner<T> {
         waiting.map(|group| group.text.len() + group.first.len()).sum()
     }
 
+    fn wait_of(&self, parser: usize) -> Duration {
+        self.wait.unwrap_or(self.parsers[parser].flush_timeout)
+    }
+
     /// The parsers, the one that took the last line first.
     fn order(&self) -> impl Iterator<Item = usize> + use<T> {
         let last = self.last;
@@ -247,13 +272,23 @@ impl<T: Origin> Joiner<T> {
         last.into_iter().chain(others)
     }
 
+    fn line_in_map<'l>(&self, parser: &MultilineParser, map: &'l [u8], time: Timestamp) -> Option<Line<'l>> {
+        self.line_of(parser, MapView::known(map).raw(), Record::Map(map), time)
+    }
+
     /// The line in a record; `None` without its field, or if that is no text.
-    fn line_of<'l>(&self, parser: &MultilineParser, record: &'l [u8], time: Timestamp) -> Option<Line<'l>> {
+    fn line_of<'l>(
+        &self,
+        parser: &MultilineParser,
+        pairs: impl Iterator<Item = (&'l [u8], &'l [u8])>,
+        record: Record<'l>,
+        time: Timestamp,
+    ) -> Option<Line<'l>> {
         let content = content_of(self.key_content.as_deref(), parser).unwrap_or(LOG);
         let mut line = Line { text: &[], pattern: None, record, group: &[], time };
         let mut has_text = false;
         let is = |key: &Option<Box<[u8]>>, name: &[u8]| key.as_deref() == Some(name);
-        for (key, value) in MapView::known(record).raw() {
+        for (key, value) in pairs {
             let (Some(name), Some(text)) = (str_bytes(key), str_bytes(value)) else { continue };
             if name == content && !has_text {
                 line.text = text;
@@ -377,7 +412,11 @@ impl<T: Origin> Joiner<T> {
                 group.origin = Some(origin);
                 group.time = line.time;
                 group.first.clear();
-                group.first.extend_from_slice(line.record);
+                match line.record {
+                    Record::None => {}
+                    Record::Map(map) => group.first.extend_from_slice(map),
+                    Record::Fields(fields) => write_fields(fields, &mut group.first),
+                }
             }
             (_, None) => {}
         }
@@ -424,6 +463,14 @@ impl<T: Origin> Joiner<T> {
         write::str(&mut out, &self.fed);
         hand(Finished { record: &out, time, origin, is_cut: false });
         self.out = out;
+    }
+}
+
+fn write_fields(fields: &[Field<'_>], out: &mut Vec<u8>) {
+    write::map_header(out, fields.len());
+    for field in fields {
+        out.extend_from_slice(field.key.bytes());
+        out.extend_from_slice(field.value.bytes());
     }
 }
 

@@ -79,7 +79,8 @@ fn a_record_that_no_parser_takes_goes_on_as_it_is() {
         let mut record = vec![0x82, 0xa3, b'l', b'o', b'g'];
         write::str(&mut record, text);
         record.extend(b"\xa1n\x01");
-        joiner.push_record(&record, Timestamp::default(), || (), Duration::ZERO, &mut hand)
+        let fields = Fields::split(ikada_record::record_at(&record));
+        joiner.push_record(&fields, Timestamp::default(), || (), Duration::ZERO, &mut hand)
     };
     assert_eq!(push(b"plain"), Pushed::Alone);
     assert_eq!(push(b"Traceback (most recent call last):"), Pushed::Taken);
