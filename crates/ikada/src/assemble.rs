@@ -4,11 +4,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ikada_config::{Instance, Loaded, Processor, ServiceOptions};
 use ikada_diag::{Diagnostic, Diagnostics, Span, Spanned, codes};
-use ikada_engine::{FilterSlot, InputSlot, Limits, OutputSlot, Pipeline};
+use ikada_engine::{FilterSlot, InputSlot, OutputSlot, Pipeline};
 use ikada_options::{FilterCommon, InputCommon, LogLevel, OptionSet, Options, OutputCommon, PropertyBag};
 use ikada_parse::Parsers;
 use ikada_plugin::registry::{BuildContext, Plugin, Registry, find};
@@ -17,7 +16,7 @@ use ikada_record::Ledger;
 use ikada_record::json::JsonStyle;
 use ikada_route::{Matcher, Pattern, TagRegex};
 
-use crate::{idle, memory, parsers, unknown};
+use crate::{holding, idle, parsers, unknown};
 
 mod parts;
 
@@ -42,12 +41,18 @@ pub fn assemble(loaded: &mut Loaded, registry: &Registry, dry_run: bool) -> Asse
         ..Service::default()
     });
     let streams = parts::streams(&config, &mut loaded.diagnostics);
-    let limits = limits(&config.service, loaded, config.outputs.len());
+    let limits = {
+        let is_set = |key: &str| loaded.document.sets_service(key);
+        holding::limits(&config.service, is_set, config.outputs.len())
+    };
+    let storage = holding::storage(&config.service);
+    let dead_letters = holding::dead_letters(&config.service, &mut loaded.diagnostics);
     let parsers = Arc::new(parsers::parsers_of(&config.parsers, &mut loaded.diagnostics));
     let mut work = Work {
         found: &mut loaded.diagnostics,
         registry,
         service: service.clone(),
+        settings: &config.service,
         parsers,
         levels: HashMap::new(),
         dry_run,
@@ -58,24 +63,9 @@ pub fn assemble(loaded: &mut Loaded, registry: &Registry, dry_run: bool) -> Asse
     let outputs = config.outputs.into_iter().filter_map(|instance| work.output(instance)).collect();
     let levels = work.levels;
     Assembled {
-        pipeline: Pipeline { service, limits, storage: None, inputs, filters, outputs },
+        pipeline: Pipeline { service, limits, storage, dead_letters, inputs, filters, outputs },
         levels,
         service: config.service,
-    }
-}
-
-fn limits(service: &ServiceOptions, loaded: &Loaded, outputs: usize) -> Limits {
-    let usual = Limits::default();
-    let queue_full = (memory::budget() / outputs.max(1)).max(1 << 20);
-    let written = |key: &str, value: Duration, usual: Duration| {
-        if loaded.document.sets_service(key) { value } else { usual }
-    };
-    Limits {
-        queue_full,
-        queue_pace: usual.queue_pace.min(queue_full),
-        backoff_base: written("scheduler.base", service.scheduler_base.0, usual.backoff_base),
-        backoff_cap: written("scheduler.cap", service.scheduler_cap.0, usual.backoff_cap),
-        ..usual
     }
 }
 
@@ -83,6 +73,7 @@ struct Work<'w> {
     found: &'w mut Diagnostics,
     registry: &'w Registry,
     service: Arc<Service>,
+    settings: &'w ServiceOptions,
     parsers: Arc<Parsers>,
     levels: HashMap<String, LogLevel>,
     dry_run: bool,
@@ -104,11 +95,14 @@ impl Work<'_> {
         let processors = self.processors(instance.processors);
         let input = self.build(plugin, &mut instance.bag, &cx, &InputCommon::set())?;
         let mem_buf_limit = cx.mem_buf_limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        common.map(|_| InputSlot {
+        let (durable, overflow) = holding::of_input(&common?, self.settings, self.found);
+        Some(InputSlot {
             id,
             input,
             metrics: Arc::default(),
             mem_buf_limit,
+            durable,
+            overflow,
             processors,
         })
     }
@@ -149,6 +143,7 @@ impl Work<'_> {
             metrics: Arc::default(),
             ledger,
             retry,
+            disk_limit: common.storage_total_limit_size.as_ref().and_then(|limit| limit.value.0),
             processors,
         })
     }
