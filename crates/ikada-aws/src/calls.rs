@@ -1,10 +1,14 @@
 //! From one batch to one call, or to several: when only some of the entries are taken, or one of them spoils the rest.
 //!
-//! A batch starts as one call. What the service leaves out of it is sent again in the next attempt. A call that is refused as a
+//! A batch starts as one call. What the service leaves out of it is sent again in the next attempt, or in the same one if it
+//! was only too much at once and the destination has a pace. A call that is refused as a
 //! whole, for what is in it, is halved and tried again until the entry to blame stands alone; that one is given up.
+
+use std::time::Duration;
 
 use ikada_plugin::{BoxFuture, EntrySet, Outcome, SendError};
 use ikada_record::DropReason;
+use tokio::time::Instant;
 
 use crate::client::{Failure, FailureKind};
 
@@ -12,11 +16,18 @@ use crate::client::{Failure, FailureKind};
 const MAX_CALLS: usize = 64;
 /// So many single entries from all over the batch refused, and none ever taken: it is the call that is wrong, not an entry.
 const HOPELESS: usize = 4;
+/// How long an attempt goes on while the destination throttles and its pace is being found.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Makes one call.
 pub(crate) trait Call: Send + Sync {
     /// Sends these entries, by their number, in this order.
     fn make<'a>(&'a self, entries: &'a [u32]) -> BoxFuture<'a, Result<Taken, Failure>>;
+
+    /// Whether a call that failed like this is made again in the same attempt, because [`Call::make`] waits for its turn.
+    fn is_paced(&self, _failure: &Failure) -> bool {
+        false
+    }
 }
 
 /// What a call that went through took. By default everything.
@@ -24,6 +35,8 @@ pub(crate) trait Call: Send + Sync {
 pub(crate) struct Taken {
     /// Entries to send again, in the order of the call.
     pub(crate) retry: Vec<u32>,
+    /// Entries to send again at once, in the order of the call.
+    pub(crate) again: Vec<u32>,
     /// Entries that will never be taken.
     pub(crate) rejected: Vec<u32>,
     /// What those are counted as.
@@ -60,6 +73,12 @@ impl Calls {
         Self { todo: vec![entries], any_taken: false, alone: 0 }
     }
 
+    /// These calls one after another; their entries' numbers are places in the batch.
+    pub(crate) fn each(mut calls: Vec<Vec<u32>>) -> Self {
+        calls.reverse();
+        Self { todo: calls, any_taken: false, alone: 0 }
+    }
+
     /// The numbers of all entries still to be sent, ascending.
     pub(crate) fn left(&self) -> Vec<u32> {
         let mut left = self.todo.concat();
@@ -76,13 +95,18 @@ impl Calls {
         let left = self.left();
         let mut progress = Progress::default();
         let mut stopped = None;
+        let until = Instant::now() + PATIENCE;
         while let Some(entries) = self.todo.last() {
             if progress.calls == MAX_CALLS {
                 break;
             }
             progress.calls += 1;
             match call.make(entries).await {
-                Ok(taken) => self.taken(taken, &mut progress),
+                Ok(taken) => self.taken(taken, Instant::now() < until, &mut progress),
+                Err(failure) if call.is_paced(&failure) && Instant::now() < until => {
+                    // Waiting for its turn bounds how many there are.
+                    progress.calls -= 1;
+                }
                 Err(failure) if failure.kind == FailureKind::Invalid => self.refused(failure, &mut progress),
                 Err(failure) => {
                     stopped = Some(failure);
@@ -95,7 +119,7 @@ impl Calls {
         self.outcome(&left, progress, stopped)
     }
 
-    fn taken(&mut self, taken: Taken, progress: &mut Progress) {
+    fn taken(&mut self, taken: Taken, at_once: bool, progress: &mut Progress) {
         self.todo.pop();
         self.any_taken = true;
         progress.rejected.extend(taken.rejected);
@@ -103,6 +127,11 @@ impl Calls {
         progress.cause = taken.cause.or(progress.cause.take());
         if !taken.retry.is_empty() {
             progress.later.push(taken.retry);
+        }
+        match taken.again.is_empty() {
+            true => {}
+            false if at_once => self.todo.push(taken.again),
+            false => progress.later.push(taken.again),
         }
     }
 
@@ -163,6 +192,37 @@ impl Calls {
 /// Where entries stand among those that were left.
 fn places(left: &[u32], entries: impl Iterator<Item = u32>) -> EntrySet {
     entries.filter_map(|entry| left.binary_search(&entry).ok()).map(|place| place as u32).collect()
+}
+
+/// One entry that fills several places of a batch: what became of it, by what became of them.
+#[derive(Debug, Default)]
+pub(crate) struct OneEntry {
+    /// Why a part of it will never be taken.
+    spoilt: Option<(DropReason, SendError)>,
+}
+
+impl OneEntry {
+    /// The outcome for the entry, of an attempt at the places that were left of it.
+    pub(crate) fn outcome(&mut self, places: Outcome) -> Outcome {
+        let (retry, spoilt) = match places {
+            Outcome::Delivered => (None, None),
+            Outcome::Rejected { reason, cause } => (None, Some((reason, cause))),
+            Outcome::Retry { after, cause } => (Some((after, cause)), None),
+            Outcome::Partial { retry, rejected, reason, cause } => (
+                (!retry.is_empty()).then(|| (None, cause.clone())),
+                (!rejected.is_empty()).then_some((reason, cause)),
+            ),
+        };
+        self.spoilt = self.spoilt.take().or(spoilt);
+        match (retry, self.spoilt.take()) {
+            (Some((after, cause)), spoilt) => {
+                self.spoilt = spoilt;
+                Outcome::Retry { after, cause }
+            }
+            (None, Some((reason, cause))) => Outcome::Rejected { reason, cause },
+            (None, None) => Outcome::Delivered,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -291,6 +351,23 @@ mod tests {
         let (delivered, _, attempts) = settle(&picky, 5);
         assert_eq!((delivered.len(), attempts), (5, 2));
         assert_eq!(*picky.got.lock().unwrap(), [0, 2, 4, 1, 3]);
+    }
+
+    #[test]
+    fn an_entry_of_several_places_is_delivered_when_all_of_them_are() {
+        let cause = || SendError::new("x");
+        let partial = |retry: &[u32], rejected: &[u32]| Outcome::Partial {
+            retry: retry.iter().copied().collect(),
+            rejected: rejected.iter().copied().collect(),
+            reason: DropReason::Rejected,
+            cause: cause(),
+        };
+        let mut whole = OneEntry::default();
+        assert!(matches!(whole.outcome(partial(&[1], &[])), Outcome::Retry { .. }));
+        assert!(matches!(whole.outcome(Outcome::Delivered), Outcome::Delivered));
+        let mut spoilt = OneEntry::default();
+        assert!(matches!(spoilt.outcome(partial(&[1], &[0])), Outcome::Retry { .. }));
+        assert!(matches!(spoilt.outcome(Outcome::Delivered), Outcome::Rejected { .. }));
     }
 
     proptest! {

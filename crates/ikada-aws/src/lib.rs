@@ -1,4 +1,4 @@
-//! Outputs for CloudWatch Logs, Firehose and S3, and the one client they share.
+//! Outputs for CloudWatch Logs, Firehose, Kinesis Data Streams and S3, and the one client they share.
 //!
 //! The program takes [`outputs`] into its registry; the engine drives what they build. Each output is an encoder and a batcher that
 //! render the body of a request as they go, and a sender that hands this body to the SDK for endpoint, signature, transport and answer.
@@ -6,8 +6,8 @@
 //!
 //! **What it does not know:** queues, retries and back-off (the engine's), where options come from, or any other plugin.
 //!
-//! Reading order: [`client`] (how a request reaches AWS and what its failure means), [`cloudwatch`], [`firehose`], [`s3`]; `calls`
-//! (one batch in one call or, when it must be, in several).
+//! Reading order: [`client`] (how a request reaches AWS and what its failure means), [`cloudwatch`], [`firehose`], [`kinesis`], [`s3`]; `calls`
+//! (one batch in one call or, when it must be, in several), `pace` (how many of them in a second).
 //!
 //! ```
 //! let names: Vec<&str> = ikada_aws::outputs().iter().map(|plugin| plugin.name).collect();
@@ -21,6 +21,10 @@ pub mod client;
 pub mod cloudwatch;
 pub mod fetch;
 pub mod firehose;
+mod gojson;
+pub mod kinesis;
+mod pace;
+mod records;
 pub mod s3;
 mod seldom;
 
@@ -29,5 +33,8 @@ use ikada_plugin::registry::OutputPlugin;
 /// Every output of this crate.
 #[must_use]
 pub fn outputs() -> Vec<OutputPlugin> {
-    vec![cloudwatch::plugin(), firehose::plugin(), s3::plugin()]
+    let mut all = vec![cloudwatch::plugin(), s3::plugin()];
+    all.extend(firehose::plugins());
+    all.extend(kinesis::plugins());
+    all
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ikada_diag::{Diagnostic, Diagnostics, Spanned, codes};
 use ikada_options::{NetOptions, Options, PropertyBag, Seconds, TlsOptions};
+use ikada_plugin::registry::BuildContext;
 
 use super::credentials::chain;
 use super::endpoint::endpoint_url;
@@ -58,6 +59,21 @@ pub struct Destination {
     pub endpoint: Option<String>,
 }
 
+impl Destination {
+    /// Tells the destination from others with the same name: where it is, as far as the options say.
+    pub(crate) fn place(&self) -> String {
+        let region = self.session.settings().region.as_deref().unwrap_or_default();
+        format!("{region}/{}", self.endpoint.as_deref().unwrap_or_default())
+    }
+
+    /// Says at start who the output's requests will be signed as.
+    pub(crate) fn announce(&self, cx: &BuildContext) {
+        if !cx.dry_run {
+            self.session.settings().announce(cx.id.shown());
+        }
+    }
+}
+
 impl AwsOptions {
     /// Checks the options and finds the session they ask for. `port` is the output's own option of that name, `net` what all
     /// outputs have.
@@ -65,6 +81,18 @@ impl AwsOptions {
     /// Nothing is connected and nothing but the TLS files is opened.
     pub fn destination(
         &self,
+        port: Option<&Spanned<u16>>,
+        bag: &PropertyBag,
+        net: Option<&NetOptions>,
+        diags: &mut Diagnostics,
+    ) -> Option<Destination> {
+        self.destination_within(None, port, bag, net, diags)
+    }
+
+    /// The same, with a limit of the output's own for the time an answer may take.
+    pub fn destination_within(
+        &self,
+        answer: Option<Duration>,
         port: Option<&Spanned<u16>>,
         bag: &PropertyBag,
         net: Option<&NetOptions>,
@@ -79,7 +107,7 @@ impl AwsOptions {
             role: role?,
             tls: tls?,
             connect_timeout: given(net.map(|net| net.connect_timeout)).unwrap_or(CONNECT),
-            answer_timeout: given(net.map(|net| net.io_timeout)).unwrap_or(ANSWER),
+            answer_timeout: answer.or(given(net.map(|net| net.io_timeout))).unwrap_or(ANSWER),
         };
         Some(Destination { endpoint: endpoint?, session: Session::shared(settings) })
     }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -40,6 +41,42 @@ pub struct SessionSettings {
     pub connect_timeout: Duration,
     /// From the start of a request to the head of its answer.
     pub answer_timeout: Duration,
+}
+
+impl SessionSettings {
+    /// Says who requests will be signed as, by what the options and the environment show. Nothing is asked for yet.
+    pub(crate) fn announce(&self, output: &str) {
+        let region = self.region.as_deref().unwrap_or("to be found out");
+        let credentials = chain_start(self.profile.as_deref());
+        match &self.role {
+            Some(role) => {
+                tracing::info!(output, credentials, role = %role.arn, region, "requests will be signed")
+            }
+            None => tracing::info!(output, credentials, region, "requests will be signed"),
+        }
+    }
+}
+
+/// Where the chain of providers will find credentials: the first of them that has what it needs.
+fn chain_start(profile: Option<&str>) -> &'static str {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let file = |variable: &str, name: &str| {
+        let path = std::env::var_os(variable).map(PathBuf::from);
+        let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".aws").join(name));
+        path.or(home).is_some_and(|path| path.is_file())
+    };
+    match () {
+        () if profile.is_some() => "profile",
+        () if set("AWS_ACCESS_KEY_ID") && set("AWS_SECRET_ACCESS_KEY") => "environment",
+        () if file("AWS_CONFIG_FILE", "config") || file("AWS_SHARED_CREDENTIALS_FILE", "credentials") => {
+            "profile"
+        }
+        () if set("AWS_WEB_IDENTITY_TOKEN_FILE") => "web identity",
+        () if set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || set("AWS_CONTAINER_CREDENTIALS_FULL_URI") => {
+            "container"
+        }
+        () => "instance metadata",
+    }
 }
 
 /// A role that is taken on.
@@ -94,6 +131,12 @@ impl Session {
     /// Cancel safe: the next caller starts over.
     pub async fn sdk_config(&self) -> Result<&SdkConfig, Failure> {
         Ok(&self.ready().await?.config)
+    }
+
+    /// What sets it apart from others.
+    #[must_use]
+    pub fn settings(&self) -> &SessionSettings {
+        &self.settings
     }
 
     /// The number of the credentials in use now, to be given to [`Session::renew`].

@@ -188,6 +188,7 @@ impl EventCall {
         );
         Taken {
             retry: Vec::new(),
+            again: Vec::new(),
             rejected: [&events[..old], &events[new..]].concat(),
             reason: Some(DropReason::OutOfTime),
             cause: Some(SendError { code: Some("RejectedLogEvents".to_owned()), status: Some(200), message }),

@@ -1,31 +1,26 @@
-//! Amazon Data Firehose: records as lines.
+//! Amazon Data Firehose: records as lines, by both of its names.
 //!
-//! An entry becomes a line ([`encode`], with its time by [`time`]); a line, or several joined, is a record, compressed if asked
-//! for ([`compress`]), in base64 in the text of a request ([`records`], [`batcher`]). A batch goes out as it lies there
-//! ([`sender`]).
+//! `kinesis_firehose` and `firehose` differ in their options and in how they spell JSON ([`options`]); what becomes of records is in
+//! `records`, the call in [`sender`].
 //!
 //! | limit of a call | value | from |
 //! |---|---|---|
 //! | records | 500 | PutRecordBatch, read 2026-11-22 |
-//! | bytes | 4 MiB, here of the whole request | same |
-//! | record | 1,024,000 bytes before base64; longer ones are cut and end in `[Truncated...]` | same |
+//! | bytes | 4 MiB of records before base64 | same |
+//! | record | 1,024,000 bytes before base64; longer ones by the option `oversize` | same |
 //!
 //! | answer | outcome |
 //! |---|---|
 //! | 200, no record failed | delivered |
-//! | 200, some records failed | those are sent again, in order, and nothing else is |
-//! | network, timeout, throttling, 5xx | retry |
+//! | 200, some records failed | those are sent again, in order, and nothing else is: at once if there were too many, else as a retry |
+//! | throttling, `ServiceUnavailableException` | the same call at the pace of the stream, for half a minute; then retry |
+//! | network, timeout, other 5xx | retry |
 //! | expired token | repeated at once with new credentials, then retry |
 //! | access denied, no such stream | retry at long intervals, with a message that says what to do |
 //! | any other 4xx | the call is halved until the bad record stands alone; that one is dropped as `rejected` |
 
-mod batcher;
-mod compress;
-mod encode;
 mod options;
-mod records;
 mod sender;
-mod time;
 
 use std::sync::Arc;
 
@@ -33,20 +28,40 @@ use ikada_options::{Diagnostics, Options, PropertyBag};
 use ikada_plugin::Output;
 use ikada_plugin::registry::{BuildContext, OutputPlugin};
 
-use batcher::Batcher;
-use encode::LineEncoder;
-use sender::Sender;
+use options::Settled;
+use sender::Firehose;
 
-pub use options::{Compression, FirehoseOptions};
+use crate::records::{Batcher, Sender, Shape, head};
 
-/// The output as the registry knows it.
-pub(crate) fn plugin() -> OutputPlugin {
-    OutputPlugin { name: "kinesis_firehose", aliases: &[], options: FirehoseOptions::set, build }
+pub use crate::records::{Compression, Oversize};
+pub use options::{FirehoseOptions, GoFirehoseOptions};
+
+static SHAPE: Shape =
+    Shape { name: "Firehose", max_bytes: 4 * 1024 * 1024, max_record: 1_024_000, has_keys: false };
+
+/// The outputs as the registry knows them.
+pub(crate) fn plugins() -> [OutputPlugin; 2] {
+    [
+        OutputPlugin { name: "kinesis_firehose", aliases: &[], options: FirehoseOptions::set, build },
+        OutputPlugin { name: "firehose", aliases: &[], options: GoFirehoseOptions::set, build: build_go },
+    ]
 }
 
 fn build(bag: &mut PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Box<dyn Output>> {
-    let settled = FirehoseOptions::parse(bag, diags)?.settle(bag, cx.net.as_ref(), diags)?;
-    let encoder = LineEncoder::new(settled.content, cx.service.json);
-    let sender = Arc::new(Sender::new(settled.destination, settled.delivery_stream));
-    Some(Box::new(Batcher::new(encoder, settled.compressor, settled.aggregate, sender)))
+    let options = FirehoseOptions::parse(bag, diags)?;
+    Some(make(options.settle(bag, cx.net.as_ref(), cx.service.json, diags)?, cx))
+}
+
+fn build_go(bag: &mut PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Box<dyn Output>> {
+    Some(make(GoFirehoseOptions::parse(bag, diags)?.settle(bag, cx.net.as_ref(), diags)?, cx))
+}
+
+fn make(settled: Settled, cx: &BuildContext) -> Box<dyn Output> {
+    let Settled { delivery_stream, recipe, destination } = settled;
+    destination.announce(cx);
+    let head = head("DeliveryStreamName", &delivery_stream);
+    let place = destination.place();
+    let put = Box::new(Firehose::new(destination, delivery_stream.clone()));
+    let sender = Sender::new(put, &SHAPE, head, delivery_stream, &place);
+    Box::new(Batcher::new(recipe, Arc::new(sender)))
 }

@@ -1,13 +1,17 @@
-//! The options of `kinesis_firehose`.
+//! The options of `kinesis_firehose`, and of `firehose`.
 
-use ikada_diag::{Diagnostic, Diagnostics, Spanned, codes};
-use ikada_options::{Choice, NetOptions, Options, PropertyBag};
-use ikada_record::accessor::Accessor;
+use ikada_diag::{Diagnostics, Spanned};
+use ikada_options::{CommaList, NetOptions, Options, PropertyBag};
 
-use super::compress::Compressor;
-use super::encode::{Content, TimeKey};
-use super::time::TimeFormat;
 use crate::client::{AwsOptions, Destination};
+use crate::records::{
+    Compression, Content, GoFormat, Joining, Keys, LineEncoder, Oversize, Recipe, check_stream_name, content,
+    go_content,
+};
+use ikada_record::json::JsonStyle;
+
+/// Longest name of a delivery stream.
+const LONGEST_NAME: usize = 64;
 
 /// Sends records to an Amazon Data Firehose delivery stream, each as a line of JSON.
 #[derive(Debug, Clone, Options)]
@@ -33,6 +37,9 @@ pub struct FirehoseOptions {
     /// Compresses each record by itself.
     #[option(default = "none", example = "gzip")]
     pub compression: Spanned<Compression>,
+    /// What becomes of a record longer than 1,000 KiB: it is cut, goes in parts, or is dropped. Fluent Bit drops it.
+    #[option(default = "truncate", example = "split")]
+    pub oversize: Oversize,
     /// Port of the endpoint, where `endpoint` does not hold one.
     #[option(example = "443")]
     pub port: Option<Spanned<u16>>,
@@ -41,25 +48,44 @@ pub struct FirehoseOptions {
     pub aws: AwsOptions,
 }
 
-/// How records are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Choice)]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// gzip.
-    Gzip,
-    /// Zstandard.
-    Zstd,
-    /// Snappy; not supported.
-    Snappy,
+/// Sends records to an Amazon Data Firehose delivery stream as the plugin of this name does: as a line of JSON with its keys sorted.
+#[derive(Debug, Clone, Options)]
+#[options(output = "firehose")]
+pub struct GoFirehoseOptions {
+    /// Name of the delivery stream.
+    #[option(required, example = "web-logs")]
+    pub delivery_stream: Spanned<String>,
+    /// Keys that are kept of a record, with commas between them. The time of `time_key` stays whatever stands here; the plugin
+    /// written in Go drops it.
+    #[option(example = "log,container_name")]
+    pub data_keys: Option<Spanned<CommaList>>,
+    /// Sends the value of this key instead of the whole record: text as it is, anything else as JSON.
+    #[option(example = "log")]
+    pub log_key: Option<Spanned<String>>,
+    /// Stands for each dot in the names of keys.
+    #[option(example = "_")]
+    pub replace_dots: Option<Spanned<String>>,
+    /// Adds the time of the entry to its record, under this key. A field of that name gives way.
+    #[option(example = "time")]
+    pub time_key: Option<Spanned<String>>,
+    /// Format of that time, in the machine's zone: `strftime`, and `%L` for milliseconds, `%f` for microseconds.
+    #[option(default = "%Y-%m-%dT%H:%M:%S", example = "%Y-%m-%dT%H:%M:%S.%L")]
+    pub time_key_format: Spanned<String>,
+    /// Joins lines into records as long as the service takes, which it bills by 5 KB each.
+    #[option(default = "off")]
+    pub simple_aggregation: bool,
+    /// What becomes of a record longer than 1,000 KiB: it is cut, goes in parts, or is dropped.
+    #[option(default = "truncate", example = "split")]
+    pub oversize: Oversize,
+    /// Region, identity and endpoint.
+    #[option(flatten)]
+    pub aws: AwsOptions,
 }
 
 /// What the options come to.
 pub(super) struct Settled {
     pub(super) delivery_stream: String,
-    pub(super) content: Content,
-    pub(super) aggregate: bool,
-    pub(super) compressor: Option<Compressor>,
+    pub(super) recipe: Recipe,
     pub(super) destination: Destination,
 }
 
@@ -69,83 +95,66 @@ impl FirehoseOptions {
         self,
         bag: &PropertyBag,
         net: Option<&NetOptions>,
+        style: JsonStyle,
         diags: &mut Diagnostics,
     ) -> Option<Settled> {
         let errors = diags.counts().errors;
-        self.check_name(diags);
-        let content = self.content(bag, diags);
-        let compressor = self.compressor(diags);
+        check_stream_name("delivery_stream", "delivery stream", &self.delivery_stream, LONGEST_NAME, diags);
+        let (log_key, time_key) = (self.log_key.as_ref(), self.time_key.as_ref());
+        let content = content(log_key, time_key, &self.time_key_format, bag, diags);
+        let compressor = Compression::compressor(&self.compression, diags);
         let destination = self.aws.destination(self.port.as_ref(), bag, net, diags);
         if diags.counts().errors > errors {
             return None;
         }
-        Some(Settled {
-            delivery_stream: self.delivery_stream.value,
-            content: content?,
-            aggregate: self.simple_aggregation,
+        let recipe = Recipe {
+            encoder: LineEncoder::new(content?, style),
             compressor,
-            destination: destination?,
-        })
-    }
-
-    /// CreateDeliveryStream: 1 to 64 of `a-zA-Z0-9_.-`.
-    fn check_name(&self, diags: &mut Diagnostics) {
-        let name = &self.delivery_stream;
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-        if (1..=64).contains(&name.value.len()) && name.value.bytes().all(allowed) {
-            return;
-        }
-        let message = format!("`delivery_stream`: no delivery stream can be named `{}`", name.value);
-        let found = Diagnostic::error(codes::BAD_VALUE, message).at(name.span);
-        diags.push(found.help("a name is up to 64 letters, digits, `_`, `.` and `-`"));
-    }
-
-    fn content(&self, bag: &PropertyBag, diags: &mut Diagnostics) -> Option<Content> {
-        let format = &self.time_key_format;
-        let Some(time) = TimeFormat::new(&format.value) else {
-            let message = format!("`time_key_format`: `{}` holds a conversion that is none", format.value);
-            diags.push(Diagnostic::error(codes::BAD_TIME_FORMAT, message).at(format.span));
-            return None;
+            joining: joining(self.simple_aggregation),
+            keys: Keys::None,
+            oversize: self.oversize,
         };
-        if self.time_key.is_none()
-            && let Some(written) = bag.peek("time_key_format")
-        {
-            let message = "`time_key_format` has no effect without `time_key`";
-            diags.push(Diagnostic::warning(codes::NO_EFFECT, message).at(written.key.span));
-        }
-        match (&self.log_key, &self.time_key) {
-            (Some(_), Some(key)) => {
-                let message = "`log_key` and `time_key` exclude each other";
-                let found = Diagnostic::error(codes::CONFLICTING_OPTIONS, message).at(key.span);
-                diags.push(found.help("remove one of them"));
-                None
-            }
-            (Some(key), None) => Some(Content::Key(Accessor::exact(&key.value))),
-            (None, Some(key)) => Some(Content::Timed(TimeKey::new(&key.value, time))),
-            (None, None) => Some(Content::Record),
-        }
+        Some(Settled { delivery_stream: self.delivery_stream.value, recipe, destination: destination? })
     }
+}
 
-    fn compressor(&self, diags: &mut Diagnostics) -> Option<Compressor> {
-        match self.compression.value {
-            Compression::None => None,
-            Compression::Gzip => Some(Compressor::gzip()),
-            Compression::Zstd => match Compressor::zstd() {
-                Ok(compressor) => Some(compressor),
-                Err(error) => {
-                    let message = format!("`compression`: zstd cannot be set up: {error}");
-                    diags.push(Diagnostic::error(codes::BAD_VALUE, message).at(self.compression.span));
-                    None
-                }
-            },
-            Compression::Snappy => {
-                let message = "`compression`: `snappy` is not supported";
-                let found = Diagnostic::error(codes::UNSUPPORTED_OPTION, message).at(self.compression.span);
-                diags.push(found.help("type `gzip` or `zstd`"));
-                None
-            }
+impl GoFirehoseOptions {
+    /// The same for the other family.
+    pub(super) fn settle(
+        self,
+        bag: &PropertyBag,
+        net: Option<&NetOptions>,
+        diags: &mut Diagnostics,
+    ) -> Option<Settled> {
+        let errors = diags.counts().errors;
+        check_stream_name("delivery_stream", "delivery stream", &self.delivery_stream, LONGEST_NAME, diags);
+        let format = GoFormat {
+            data_keys: self.data_keys.as_ref(),
+            log_key: self.log_key.as_ref(),
+            replace_dots: self.replace_dots.as_ref(),
+            time_key: self.time_key.as_ref(),
+            time_key_format: &self.time_key_format,
+        };
+        let content = go_content(format, bag, diags);
+        let destination = self.aws.destination(None, bag, net, diags);
+        if diags.counts().errors > errors {
+            return None;
         }
+        let mut content = content?;
+        content.newline = true;
+        let recipe = Recipe {
+            encoder: LineEncoder::new(Content::Go(content), JsonStyle::default()),
+            compressor: None,
+            joining: joining(self.simple_aggregation),
+            keys: Keys::None,
+            oversize: self.oversize,
+        };
+        Some(Settled { delivery_stream: self.delivery_stream.value, recipe, destination: destination? })
     }
+}
+
+fn joining(is_on: bool) -> Joining {
+    if is_on { Joining::Lines } else { Joining::Off }
 }
 
 #[cfg(test)]
@@ -155,7 +164,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_set_is_sound() {
+    fn the_sets_are_sound() {
         check_set::<FirehoseOptions>();
+        check_set::<GoFirehoseOptions>();
     }
 }

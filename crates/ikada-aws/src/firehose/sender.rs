@@ -1,46 +1,25 @@
-//! Calls of PutRecordBatch, and what their answers mean for each record.
+//! Calls of PutRecordBatch.
 
-use std::fmt;
-use std::sync::Arc;
-
-use aws_sdk_firehose::operation::put_record_batch::PutRecordBatchOutput;
 use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::Record;
 use aws_sdk_firehose::{Client, config};
 use bytes::Bytes;
-use ikada_plugin::{BoxFuture, Delivery, EntrySet, Outcome, SendError};
+use ikada_plugin::{BoxFuture, SendError};
 use tokio::sync::OnceCell;
-use tokio::time::Instant;
 
-use super::records::{Closed, head};
-use crate::calls::{Call, Calls, Taken};
 use crate::client::{Destination, Failure, FailureKind, Shorten, replace_body};
-use crate::seldom::Seldom;
+use crate::records::{Answer, Put, shortened};
 
-/// What all deliveries of an output share.
-pub(super) struct Sender {
+/// Firehose, as seen by one output.
+pub(super) struct Firehose {
     destination: Destination,
     delivery_stream: String,
-    head: Vec<u8>,
     client: OnceCell<Client>,
-    held_back: Seldom,
 }
 
-impl fmt::Debug for Sender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("delivery_stream", &self.delivery_stream).finish_non_exhaustive()
-    }
-}
-
-impl Sender {
+impl Firehose {
     pub(super) fn new(destination: Destination, delivery_stream: String) -> Self {
-        let head = head(&delivery_stream);
-        Self { destination, delivery_stream, head, client: OnceCell::new(), held_back: Seldom::default() }
-    }
-
-    /// What every call begins with.
-    pub(super) fn head(&self) -> &[u8] {
-        &self.head
+        Self { destination, delivery_stream, client: OnceCell::new() }
     }
 
     async fn client(&self) -> Result<&Client, Failure> {
@@ -56,7 +35,7 @@ impl Sender {
         Ok(Client::from_conf(config.build()))
     }
 
-    async fn put(&self, body: Bytes) -> Result<PutRecordBatchOutput, Failure> {
+    async fn call(&self, body: Bytes) -> Result<Answer, Failure> {
         let client = self.client().await?;
         // The SDK insists on its own members before it lets the body be replaced.
         let stand_in = Record::builder().data(Blob::new([])).build();
@@ -74,128 +53,35 @@ impl Sender {
                 })
                 .send()
         };
-        self.destination.session.call(call).await.map_err(|failure| self.explain(failure))
+        let answer = self.destination.session.call(call).await?;
+        if answer.failed_put_count() == 0 {
+            return Ok(Answer::default());
+        }
+        let failed = |(place, code, message): (usize, &str, Option<&str>)| {
+            let message = message.unwrap_or_default().to_owned();
+            (place, SendError { code: Some(code.to_owned()), status: Some(200), message })
+        };
+        let results = answer.request_responses().iter().enumerate();
+        let failures =
+            results.filter_map(|(place, result)| Some((place, result.error_code()?, result.error_message())));
+        Ok(Answer { failed: failures.map(failed).collect() })
+    }
+}
+
+impl Put for Firehose {
+    fn put(&self, body: Bytes) -> BoxFuture<'_, Result<Answer, Failure>> {
+        Box::pin(self.call(body))
     }
 
-    /// Adds what a person can do, and says it now and then.
-    fn explain(&self, failure: Failure) -> Failure {
-        let is_missing = failure.kind == FailureKind::Missing;
+    fn hint(&self, failure: &Failure) -> String {
         let stream = &self.delivery_stream;
-        let failure = failure.hint(|| match is_missing {
-            true => format!("create delivery stream `{stream}`"),
-            false => format!("the policy must allow `firehose:PutRecordBatch` on delivery stream `{stream}`"),
-        });
-        if failure.needs_a_person()
-            && let Some(times) = self.held_back.count(1, Instant::now())
-        {
-            let error = &failure.cause;
-            tracing::error!(delivery_stream = %stream, %error, times, "records are held back");
-        }
-        failure
-    }
-}
-
-/// One call's worth of records.
-#[derive(Debug)]
-pub(super) struct PutRecords {
-    /// By the numbers of records, which may hold several entries.
-    calls: Calls,
-    to: RecordCall,
-}
-
-#[derive(Debug)]
-struct RecordCall {
-    sender: Arc<Sender>,
-    records: Closed,
-}
-
-impl PutRecords {
-    pub(super) fn new(sender: Arc<Sender>, records: Closed) -> Self {
-        Self { calls: Calls::new((0..records.len() as u32).collect()), to: RecordCall { sender, records } }
-    }
-
-    async fn run(&mut self) -> Outcome {
-        let left = self.calls.left();
-        let outcome = self.calls.attempt(&self.to).await;
-        match outcome {
-            Outcome::Partial { retry, rejected, reason, cause } if self.to.records.holds_several() => {
-                let entries = self.to.records.entries_at(&left);
-                let widen = |places: EntrySet| -> EntrySet {
-                    places.iter().flat_map(|place| entries[place as usize].clone()).collect()
-                };
-                Outcome::Partial { retry: widen(retry), rejected: widen(rejected), reason, cause }
-            }
-            outcome => outcome,
+        match failure.kind {
+            FailureKind::Missing => format!("create delivery stream `{stream}`"),
+            _ => format!("the policy must allow `firehose:PutRecordBatch` on delivery stream `{stream}`"),
         }
     }
 }
 
-impl Delivery for PutRecords {
-    fn attempt(&mut self) -> BoxFuture<'_, Outcome> {
-        Box::pin(self.run())
-    }
-}
-
-impl Call for RecordCall {
-    fn make<'a>(&'a self, records: &'a [u32]) -> BoxFuture<'a, Result<Taken, Failure>> {
-        Box::pin(async move {
-            let answer = self.sender.put(self.records.body(records)).await?;
-            Ok(taken(&answer, records))
-        })
-    }
-}
-
-/// An answer that says nothing but that everything was taken: 500 ids that nobody looks at need not be read one by one.
 fn without_results(answer: Bytes) -> Bytes {
-    const NONE: &[u8] = br#""FailedPutCount":0"#;
-    let Some(at) = memchr::memmem::find(&answer, NONE) else { return answer };
-    match answer.get(at + NONE.len()) {
-        Some(b',' | b'}') => Bytes::from_static(br#"{"FailedPutCount":0,"RequestResponses":[]}"#),
-        _ => answer,
-    }
-}
-
-/// What a call took: the answer lists a result for each record, in the order of the call.
-fn taken(answer: &PutRecordBatchOutput, records: &[u32]) -> Taken {
-    let mut taken = Taken::default();
-    if answer.failed_put_count() == 0 {
-        return taken;
-    }
-    for (record, result) in records.iter().zip(answer.request_responses()) {
-        let Some(code) = result.error_code() else { continue };
-        taken.retry.push(*record);
-        taken.cause.get_or_insert_with(|| SendError {
-            code: Some(code.to_owned()),
-            status: Some(200),
-            message: format!(
-                "{} of {} records were not taken: {}",
-                answer.failed_put_count(),
-                records.len(),
-                result.error_message().unwrap_or_default()
-            ),
-        });
-    }
-    taken
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_an_answer_without_failures_is_shortened() {
-        let shortened = |text: &'static str| without_results(Bytes::from_static(text.as_bytes())).len() < 50;
-        assert!(shortened(
-            r#"{"Encrypted":false,"FailedPutCount":0,"RequestResponses":[{"RecordId":"x"},{"RecordId":"y"}]}"#
-        ));
-        assert!(shortened(
-            r#"{"RequestResponses":[{"RecordId":"x"},{"RecordId":"yyyyyyyyyyyyyyyyyyy"}],"FailedPutCount":0}"#
-        ));
-        assert!(!shortened(
-            r#"{"FailedPutCount":1,"RequestResponses":[{"RecordId":"x"},{"ErrorCode":"InternalFailure"}]}"#
-        ));
-        assert!(!shortened(
-            r#"{"FailedPutCount": 0,"RequestResponses":[{"RecordId":"x"},{"RecordId":"y"},{"RecordId":"z"}]}"#
-        ));
-    }
+    shortened(answer, br#""FailedPutCount":0"#, br#"{"FailedPutCount":0,"RequestResponses":[]}"#)
 }

@@ -1,4 +1,4 @@
-//! The outputs for CloudWatch Logs and Firehose against a local AWS: what is on the wire, and what is left after trouble.
+//! The outputs for CloudWatch Logs, Firehose and Kinesis against a local AWS: what is on the wire, and what is left after trouble.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -6,6 +6,8 @@ mod cloudwatch;
 mod credentials;
 mod fetch;
 mod firehose;
+mod go;
+mod kinesis;
 mod options;
 mod rig;
 mod signature;

@@ -23,6 +23,22 @@ fn everything_that_the_reference_lists_is_known() {
         endpoint https://firehose.example.com\nport 443\nrole_arn arn:aws:iam::1:role/r\nsts_endpoint sts.example.com\n\
         external_id x\nprofile p\n";
     assert_eq!(found("kinesis_firehose", firehose), Vec::<String>::new());
+    let kinesis = "region eu-central-1\nstream s\nlog_key log\nsimple_aggregation on\ncompression snappy\n\
+        endpoint kinesis.example.com\nport 443\nrole_arn arn:aws:iam::1:role/r\nsts_endpoint sts.example.com\n\
+        external_id x\nprofile p\npartition_key k\noversize split\n";
+    assert_eq!(found("kinesis_streams", kinesis), Vec::<String>::new());
+    let go = "region eu-central-1\ndata_keys a,b\nlog_key a\nreplace_dots _\ntime_key t\ntime_key_format %L\n\
+        endpoint https://aws.example.com\nrole_arn arn:aws:iam::1:role/r\nsts_endpoint sts.example.com\n";
+    assert_eq!(
+        found("firehose", &format!("{go}delivery_stream s\nsimple_aggregation true\n")),
+        Vec::<String>::new()
+    );
+    let kinesis = "stream s\npartition_key k\nappend_newline true\naggregation true\ncompression zlib\nhttp_request_timeout 30\n";
+    assert_eq!(found("kinesis", &format!("{go}{kinesis}")), Vec::<String>::new());
+    assert_eq!(
+        found("kinesis", "stream s\nexperimental_concurrency 4\nexperimental_concurrency_retries 4\n").len(),
+        2
+    );
     let noted = "aws.conf:3:1: note[no-effect]: `auto_retry_requests` has no effect here \
         (help: failed requests are retried, whatever failed)";
     assert_eq!(only("kinesis_firehose", "delivery_stream s\ntime_key t\nauto_retry_requests on\n"), noted);
@@ -35,11 +51,6 @@ fn what_is_not_supported_is_refused_by_name() {
         let line = only("cloudwatch_logs", &format!("{base}{option}\n"));
         assert!(line.contains("error[unsupported-option]"), "{line}");
     }
-    let line = only("kinesis_firehose", "delivery_stream s\ncompression snappy\n");
-    assert_eq!(
-        line,
-        "aws.conf:2:13: error[unsupported-option]: `compression`: `snappy` is not supported (help: type `gzip` or `zstd`)"
-    );
 }
 
 #[test]

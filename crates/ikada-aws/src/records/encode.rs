@@ -1,15 +1,18 @@
 //! From an entry to a record's bytes.
 
+use std::borrow::Cow;
+
 use ikada_msgpack::{View, str_bytes, write};
 use ikada_record::Entry;
 use ikada_record::accessor::Accessor;
 use ikada_record::json::{JsonStyle, write_record, write_value};
 
 use super::time::TimeFormat;
+use crate::gojson::GoJson;
 
 /// What became of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Written {
+pub(crate) enum Written {
     /// A line.
     Line,
     /// Nothing to send: an empty record or text.
@@ -20,18 +23,78 @@ pub(super) enum Written {
 
 /// What is written of an entry.
 #[derive(Debug)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// The whole record as JSON.
     Record,
     /// The record with its time under a key.
     Timed(TimeKey),
     /// The value of one key: text as it is, the rest as JSON.
     Key(Accessor),
+    /// What the Go plugins send.
+    Go(GoContent),
+}
+
+/// What the plugins written in Go make of a record, in this order: keep some keys, add the time, replace dots, take one key.
+#[derive(Debug, Default)]
+pub(crate) struct GoContent {
+    /// Keys that are kept; all if there is no list.
+    pub(crate) data_keys: Option<Vec<String>>,
+    pub(crate) json: GoJson,
+    pub(crate) time: Option<(String, TimeFormat)>,
+    /// The only key whose value is sent: text as it is, the rest as JSON.
+    pub(crate) log_key: Option<String>,
+    /// Ends every record with a newline.
+    pub(crate) newline: bool,
+    /// Where the time is encoded.
+    pub(crate) scratch: Vec<u8>,
+}
+
+impl GoContent {
+    fn write(&mut self, out: &mut Vec<u8>, entry: &Entry<'_>) -> Written {
+        let start = out.len();
+        // The time as encoded text, which members can point to.
+        self.scratch.clear();
+        if let Some((_, format)) = &mut self.time {
+            let mut text = Vec::new();
+            format.write_plain(&mut text, entry.time());
+            write::str(&mut self.scratch, &text);
+        }
+        let mut members = self.json.split(entry.record(), false);
+        if let Some(keep) = &self.data_keys {
+            members.retain(|(key, _)| keep.iter().any(|name| name.as_bytes() == &**key));
+        }
+        if let Some((name, _)) = &self.time {
+            members.push((Cow::Borrowed(name.as_bytes()), &self.scratch));
+        }
+        if let Some(dot) = &self.json.replace_dots {
+            for (key, _) in &mut members {
+                if key.contains(&b'.') {
+                    *key =
+                        Cow::Owned(key.split(|byte| *byte == b'.').collect::<Vec<_>>().join(dot.as_bytes()));
+                }
+            }
+        }
+        match &self.log_key {
+            None => self.json.members(out, members, 0, true),
+            Some(name) => {
+                let found = members.iter().rev().find(|(key, _)| **key == *name.as_bytes());
+                let Some((_, value)) = found else { return Written::NoKey };
+                match View::parse(value) {
+                    Ok((View::Str(text) | View::Bin(text), _)) => out.extend_from_slice(text),
+                    _ => self.json.value(out, value),
+                }
+            }
+        }
+        if self.newline {
+            out.push(b'\n');
+        }
+        if out.len() == start { Written::Empty } else { Written::Line }
+    }
 }
 
 /// A key that the time is added under.
 #[derive(Debug)]
-pub(super) struct TimeKey {
+pub(crate) struct TimeKey {
     name: Vec<u8>,
     /// `,"name":"`
     lead: Vec<u8>,
@@ -40,7 +103,7 @@ pub(super) struct TimeKey {
 }
 
 impl TimeKey {
-    pub(super) fn new(name: &str, format: TimeFormat) -> Self {
+    pub(crate) fn new(name: &str, format: TimeFormat) -> Self {
         let mut lead = b",\"".to_vec();
         ikada_record::json::write_str_escaped(&mut lead, name.as_bytes());
         lead.extend_from_slice(b"\":\"");
@@ -79,24 +142,23 @@ impl TimeKey {
 
 /// Writes lines.
 #[derive(Debug)]
-pub(super) struct LineEncoder {
+pub(crate) struct LineEncoder {
     content: Content,
     style: JsonStyle,
 }
 
 impl LineEncoder {
-    pub(super) fn new(content: Content, style: JsonStyle) -> Self {
+    pub(crate) fn new(content: Content, style: JsonStyle) -> Self {
         Self { content, style }
     }
 
-    /// Writes the line that begins at `start` anew, for it came out too long: with characters beyond ASCII as they are where they
-    /// were written as `\uxxxx`.
+    /// Writes a line anew that came out too long: with characters beyond ASCII as they are where they were written as `\uxxxx`.
     #[cold]
-    pub(super) fn shorten(&mut self, out: &mut Vec<u8>, start: usize, entry: &Entry<'_>) {
-        if !self.style.escape_unicode {
+    pub(crate) fn shorten(&mut self, out: &mut Vec<u8>, entry: &Entry<'_>) {
+        if !self.style.escape_unicode || matches!(self.content, Content::Go(_)) {
             return;
         }
-        out.truncate(start);
+        out.clear();
         self.style.escape_unicode = false;
         self.write(out, entry);
         self.style.escape_unicode = true;
@@ -104,8 +166,9 @@ impl LineEncoder {
 
     /// Appends a line, its newline included.
     #[inline]
-    pub(super) fn write(&mut self, out: &mut Vec<u8>, entry: &Entry<'_>) -> Written {
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, entry: &Entry<'_>) -> Written {
         match &mut self.content {
+            Content::Go(content) => return content.write(out, entry),
             _ if is_empty_map(entry.record_bytes()) => return Written::Empty,
             Content::Record => {
                 write_record(out, entry.record_bytes(), self.style);
@@ -132,21 +195,48 @@ fn is_empty_map(value: &[u8]) -> bool {
 }
 
 /// What stands at the end of a line that was cut.
-const CUT_MARK: &[u8] = b"[Truncated...]\n";
+const CUT_MARK: &str = "[Truncated...]\n";
 
 /// Cuts a line to at most `limit` bytes, mark and newline included, between characters and not inside a JSON escape.
-pub(super) fn cut(line: &mut Vec<u8>, limit: usize) {
-    let room = limit.saturating_sub(CUT_MARK.len());
+pub(crate) fn cut(line: &mut Vec<u8>, limit: usize) {
+    let end = fitting(line, limit.saturating_sub(CUT_MARK.len()));
+    line.truncate(end);
+    line.extend_from_slice(CUT_MARK.as_bytes());
+}
+
+/// Room for `[Part 12345/12345]` and a newline.
+const PART_MARK: usize = 20;
+
+/// Takes a line apart into pieces of at most `limit` bytes, each with a mark that says which it is and a newline, between characters and
+/// not inside a JSON escape.
+pub(crate) fn split(line: &[u8], limit: usize) -> Vec<Vec<u8>> {
+    let mut rest = line.strip_suffix(b"\n").unwrap_or(line);
+    let room = limit.saturating_sub(PART_MARK).max(1);
+    let mut pieces = Vec::new();
+    while !rest.is_empty() {
+        // A limit below the length of one character is nobody's: it must only end.
+        let end = fitting(rest, room).max(room.min(rest.len()).min(1));
+        pieces.push(rest[..end].to_vec());
+        rest = &rest[end..];
+    }
+    let count = pieces.len();
+    for (at, piece) in pieces.iter_mut().enumerate() {
+        piece.extend_from_slice(format!("[Part {}/{count}]\n", at + 1).as_bytes());
+    }
+    pieces
+}
+
+/// The length of the longest beginning of a text that has at most `room` bytes and parts nothing.
+fn fitting(text: &[u8], room: usize) -> usize {
     let mut at = 0;
-    while at < line.len() {
-        let len = token(&line[at..]);
+    while at < text.len() {
+        let len = token(&text[at..]);
         if at + len > room {
             break;
         }
         at += len;
     }
-    line.truncate(at);
-    line.extend_from_slice(CUT_MARK);
+    at
 }
 
 /// The length of what must not be parted at the start of a text.
@@ -167,6 +257,7 @@ fn token(text: &[u8]) -> usize {
 mod tests {
     use ikada_record::{ChunkBuilder, Receipt, Tag, Timestamp};
 
+    use super::super::time::Dialect;
     use super::*;
 
     fn line(content: Content, record: &[u8]) -> Result<String, Written> {
@@ -182,7 +273,7 @@ mod tests {
     }
 
     fn timed(record: &[u8]) -> String {
-        let format = TimeFormat::new("%Y-%m-%dT%H:%M:%S.%3N").unwrap();
+        let format = TimeFormat::new("%Y-%m-%dT%H:%M:%S.%3N", Dialect::C).unwrap();
         line(Content::Timed(TimeKey::new("ti\"me", format)), record).unwrap()
     }
 
@@ -229,5 +320,54 @@ mod tests {
         assert_eq!(cut_to(r"a\u65e5\u672c", 12), r"a\u65e5".to_owned() + "[Truncated...]\n");
         assert_eq!(cut_to(r"a\ud83d\ude00", 12), "a[Truncated...]\n");
         assert_eq!(cut_to(r#"ab\"c"#, 3), "ab[Truncated...]\n");
+    }
+
+    #[test]
+    fn a_line_is_taken_apart_into_pieces_that_say_which_they_are() {
+        let pieces = split("日本語!\n".as_bytes(), PART_MARK + 7);
+        assert_eq!(pieces, ["日本[Part 1/2]\n".as_bytes(), "語![Part 2/2]\n".as_bytes()]);
+        let long = "a\\u65e5".repeat(500);
+        let pieces = split(long.as_bytes(), 100);
+        assert!(pieces.iter().all(|piece| piece.len() <= 100));
+        let joined: String = pieces
+            .iter()
+            .map(|piece| std::str::from_utf8(piece).unwrap().rsplit_once("[Part").unwrap().0)
+            .collect();
+        assert_eq!(joined, long);
+    }
+
+    fn go(content: GoContent, record: &serde_json::Value) -> Result<String, Written> {
+        line(Content::Go(content), &rmp_serde::to_vec(record).unwrap())
+    }
+
+    #[test]
+    fn go_keeps_keys_adds_the_time_and_replaces_dots() {
+        let record = serde_json::json!({"b.c": 1, "a": "<", "time": "own", "x": 2});
+        let content = GoContent {
+            data_keys: Some(vec!["b.c".to_owned(), "a".to_owned()]),
+            time: Some(("time".to_owned(), TimeFormat::new("%L \"", Dialect::Go).unwrap())),
+            json: GoJson { replace_dots: Some("_".to_owned()) },
+            newline: true,
+            ..GoContent::default()
+        };
+        assert_eq!(go(content, &record).unwrap(), "{\"a\":\"\\u003c\",\"b_c\":1,\"time\":\"123 \\\"\"}\n");
+    }
+
+    #[test]
+    fn go_takes_one_key_as_it_is() {
+        let of = |value: serde_json::Value, newline| {
+            let content = GoContent { log_key: Some("log".to_owned()), newline, ..GoContent::default() };
+            go(content, &serde_json::json!({"lo": 1, "log": value}))
+        };
+        assert_eq!(of("hi <\"日\">".into(), true).unwrap(), "hi <\"日\">\n");
+        assert_eq!(of(12345.into(), false).unwrap(), "12345");
+        assert_eq!(
+            of(serde_json::json!({"b": true, "a": "<"}), false).unwrap(),
+            "{\"a\":\"\\u003c\",\"b\":true}"
+        );
+        assert_eq!(of("".into(), true).unwrap(), "\n");
+        assert_eq!(of("".into(), false), Err(Written::Empty));
+        let content = GoContent { log_key: Some("log".to_owned()), ..GoContent::default() };
+        assert_eq!(go(content, &serde_json::json!({"lo": 1})), Err(Written::NoKey));
     }
 }
