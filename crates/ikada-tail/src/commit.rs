@@ -170,3 +170,16 @@ pub(crate) fn store(
     }
     Ok(())
 }
+
+#[cfg(test)]
+impl Commits {
+    /// A way that ends in the test.
+    pub(crate) fn for_test() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    /// What is listed.
+    pub(crate) fn take(&self) -> Vec<Arc<Generation>> {
+        self.0.as_ref().map(|shared| mem::take(&mut shared.state().listed)).unwrap_or_default()
+    }
+}

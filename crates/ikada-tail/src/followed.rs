@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::disk::{self, Known, Unpacker};
 use crate::generation::Generation;
-use crate::identity::{FileId, Head, Place};
+use crate::identity::{FileId, HEAD, Head, Place};
 
 /// Whether a file still has the name under which it is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +167,17 @@ impl Followed {
     pub(crate) fn last_packed_line(&self) -> Option<Vec<u8>> {
         let unpacked = self.unpacker.as_ref()?;
         (!unpacked.bytes.is_empty() && self.skip.is_none()).then(|| unpacked.bytes.clone())
+    }
+
+    /// Learns how the file begins from what was written and not yet read.
+    pub(crate) fn learn_head(&mut self) {
+        if self.head.len() >= HEAD || self.is_packed {
+            return;
+        }
+        let head = self.handle.as_ref().and_then(|file| disk::head(file, false).ok());
+        if let Some(head) = head.filter(|head| head.len() > self.head.len() && head.begins_like(&self.head)) {
+            self.head = head;
+        }
     }
 
     /// What is known of the content, to find it in another file.

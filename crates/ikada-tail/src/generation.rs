@@ -86,12 +86,6 @@ impl Generation {
         self.state().mark.abandon(piece);
     }
 
-    /// The position before which everything is settled.
-    #[cfg(test)]
-    pub(crate) fn mark(&self) -> Place {
-        self.state().mark.mark()
-    }
-
     pub(crate) fn origin(&self) -> PathBuf {
         self.state().label.origin.clone()
     }

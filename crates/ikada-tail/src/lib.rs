@@ -51,6 +51,8 @@ mod tag;
 mod tailer;
 mod watch;
 mod watermark;
+#[cfg(test)]
+mod world;
 
 use ikada_options::Options;
 use ikada_plugin::registry::InputPlugin;

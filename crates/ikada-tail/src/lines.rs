@@ -54,6 +54,10 @@ impl Tailer {
 
     /// A file that is at its end may be closed if many others are open.
     fn at_end(&mut self, id: FileId) {
+        if self.buf.len() > READ && !self.has_ready() {
+            self.buf.truncate(READ);
+            self.buf.shrink_to_fit();
+        }
         let open = self.counts.opened - self.counts.closed.min(self.counts.opened);
         let Some(file) = self.files.get_mut(&id) else { return };
         if !file.is_packed {
@@ -137,10 +141,6 @@ impl Tailer {
                 Step::End
             }
         };
-        if buf.len() > READ && !self.has_ready() {
-            buf.truncate(READ);
-            buf.shrink_to_fit();
-        }
         self.buf = buf;
         step
     }

@@ -58,6 +58,8 @@ pub(crate) fn restore(tailer: &mut Tailer, rows: Vec<Stored>, mut files: Vec<(Pa
     for row in lost {
         search(tailer, row, &mut fresh, now);
     }
+    tailer.is_series_old = true;
+    tailer.sort_series();
     for (path, stat) in fresh.files.into_iter().flatten() {
         let is_series = fresh.series.contains(&path);
         let start = if tailer.settings.from_head || is_series { Start::Head } else { Start::End };
@@ -214,7 +216,7 @@ fn missed(tailer: &mut Tailer, row: &Row, found: Option<&Path>, fresh: &mut Fres
         }
     }
     let matched: HashSet<FileId> = fresh.files.iter().flatten().map(|(_, stat)| stat.id).collect();
-    tailer.find_missed_but(&row.origin, &known, &matched, now);
+    tailer.find_missed_but(&row.origin, &known, row.known.print, &matched, now);
 }
 
 impl Fresh {

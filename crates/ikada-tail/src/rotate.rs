@@ -9,7 +9,7 @@ use tracing::info;
 use crate::disk::{self, Known};
 use crate::followed::Life;
 use crate::generation::{Generation, Label};
-use crate::identity::{FileId, Head, Place, Stat};
+use crate::identity::{FileId, Head, Place, Print, Stat};
 use crate::tailer::{Absent, MOST_ABSENT, Start, Tailer};
 
 impl Tailer {
@@ -46,7 +46,12 @@ impl Tailer {
                 self.gone(id, now);
             } else if was_named {
                 info!(instance = %self.input, path = %old.display(), "the file was removed; reading it to its end");
+                let meta = file.handle.as_ref().and_then(|file| file.metadata().ok());
+                let (origin, head) = (file.generation.origin(), file.head.clone());
                 self.make_ready(id);
+                if let Some(meta) = meta {
+                    self.find_missed(&origin, &Stat::of(&meta), &head, now);
+                }
             }
             return;
         };
@@ -56,18 +61,18 @@ impl Tailer {
             label.name = name.clone();
             label.rotated = true;
         });
-        let (generation, stat) = (file.generation.clone(), disk::stat(&name));
+        let (generation, stat, head) = (file.generation.clone(), disk::stat(&name), file.head.clone());
         self.commits.list(&generation);
         self.names.insert(name, id);
         self.make_ready(id);
         if let Ok(stat) = stat {
-            self.find_missed(&generation.origin(), &stat, now);
+            self.find_missed(&generation.origin(), &stat, &head, now);
         }
     }
 
     /// Follows files of the series that are younger than the one given, were never seen, and that no pattern finds.
-    pub(crate) fn find_missed(&mut self, origin: &Path, known: &Stat, now: Instant) {
-        self.find_missed_but(origin, known, &HashSet::new(), now);
+    pub(crate) fn find_missed(&mut self, origin: &Path, known: &Stat, head: &Head, now: Instant) {
+        self.find_missed_but(origin, known, head.print(), &HashSet::new(), now);
     }
 
     /// The same, but for files that somebody else takes care of.
@@ -75,10 +80,12 @@ impl Tailer {
         &mut self,
         origin: &Path,
         known: &Stat,
+        print: Print,
         others: &HashSet<FileId>,
         now: Instant,
     ) {
         let Some(folder) = origin.parent() else { return };
+        self.sort_series();
         let mut missed = Vec::new();
         for (path, _) in disk::list(folder) {
             if !disk::is_numbered(origin, &path) || self.is_excluded(&path) {
@@ -89,7 +96,7 @@ impl Tailer {
             let is_known = self.files.contains_key(&stat.id)
                 || self.copies.contains_key(&stat.id)
                 || others.contains(&stat.id);
-            if stat.is_file && is_younger && !is_known && stat.id != known.id {
+            if stat.is_file && is_younger && !is_known && stat.id != known.id && !begins(&path, print) {
                 missed.push((stat.mtime, path));
             }
         }
@@ -184,6 +191,7 @@ impl Tailer {
             if is_followed {
                 info!(instance = %self.input, path = %path.display(), "its content goes on in a copy");
                 self.now_rotated(&path, &origin, now);
+                self.find_missed_but(&origin, &stat, known.print, &HashSet::from([id]), now);
             }
             return is_followed;
         }
@@ -252,14 +260,27 @@ impl Tailer {
         since.min().map(|since| since + self.settings.rotate_wait)
     }
 
+    /// Sorts the followed files by the names under which they were found at first, once for each look.
+    pub(crate) fn sort_series(&mut self) {
+        if !std::mem::take(&mut self.is_series_old) {
+            return;
+        }
+        self.series.clear();
+        for file in self.files.values_mut() {
+            file.learn_head();
+            self.series.entry(file.generation.origin()).or_default().push(file.id);
+        }
+    }
+
     /// The followed file of which a new one may be a copy.
     pub(crate) fn original_of(&self, path: &Path, head: &Head, stat: &Stat) -> Option<FileId> {
-        let is_packed = disk::is_packed(path);
         let names = disk::possible_originals(path);
-        let originals = names.iter().filter_map(|name| self.files.get(self.names.get(name)?));
+        let ids = names.iter().filter_map(|name| self.series.get(name)).flatten();
+        let originals = ids.filter_map(|id| self.files.get(id));
         let of = originals.filter(|file| {
-            let is_later = is_packed || stat.mtime >= file.first_mtime;
-            is_later && file.place.offset > 0 && file.id != stat.id && head.begins_like(&file.head)
+            // Compressing keeps the time, and a file that was there before is no copy of one that came later.
+            let is_later = stat.mtime >= file.first_mtime;
+            is_later && file.head.len() > 0 && file.id != stat.id && head.begins_like(&file.head)
         });
         of.max_by_key(|file| file.name.as_os_str().len()).map(|file| file.id)
     }
@@ -268,15 +289,14 @@ impl Tailer {
     pub(crate) fn settle_copies(&mut self, now: Instant) {
         let mut own = Vec::new();
         let wait = self.settings.rotate_wait;
-        for (id, copy) in &mut self.copies {
-            let Ok(stat) = disk::stat(&copy.name) else {
-                own.push(*id);
-                continue;
-            };
-            if stat.id != *id {
-                own.push(*id);
-                continue;
+        self.copies.retain(|id, copy| {
+            has_name(&copy.name, *id) || {
+                let renamed = sibling(&copy.name, *id);
+                renamed.map(|name| copy.name = name).is_some()
             }
+        });
+        for (id, copy) in &mut self.copies {
+            let Ok(stat) = disk::stat(&copy.name) else { continue };
             if stat.size != copy.size {
                 copy.size = stat.size;
                 copy.since = now;
@@ -288,7 +308,8 @@ impl Tailer {
             let is_packed = disk::is_packed(&copy.name);
             let head = disk::open(&copy.name).and_then(|(file, _)| disk::head(&file, is_packed));
             let differs = head.is_ok_and(|head| !head.begins_like(&original.head));
-            let outgrows = !is_packed && now >= copy.since + wait && stat.size > original.size;
+            let is_whole = !original.is_ready && original.size >= original.place.offset;
+            let outgrows = !is_packed && is_whole && now >= copy.since + wait && stat.size > original.size;
             if differs || outgrows {
                 own.push(*id);
             }
@@ -296,7 +317,7 @@ impl Tailer {
         for id in own {
             let Some(copy) = self.copies.remove(&id) else { continue };
             if let Ok((file, stat)) = disk::open(&copy.name)
-                && stat.is_file
+                && stat.id == id
                 && !self.files.contains_key(&stat.id)
             {
                 let head = disk::head(&file, disk::is_packed(&copy.name)).unwrap_or_default();
@@ -304,6 +325,14 @@ impl Tailer {
             }
         }
     }
+}
+
+/// Whether a file begins with what the print was taken of, so that it is a copy of the content.
+fn begins(path: &Path, print: Print) -> bool {
+    print.size > 0
+        && disk::open(path)
+            .and_then(|(file, _)| disk::head(&file, disk::is_packed(path)))
+            .is_ok_and(|head| head.has(print))
 }
 
 fn has_name(name: &Path, id: FileId) -> bool {

@@ -35,6 +35,9 @@ pub(crate) struct Tailer {
     pub(crate) names: HashMap<PathBuf, FileId>,
     /// Files that may be copies of a followed one.
     pub(crate) copies: HashMap<FileId, Copy>,
+    /// Followed files by the name under which they were found at first, as of the last look.
+    pub(crate) series: HashMap<PathBuf, Vec<FileId>>,
+    pub(crate) is_series_old: bool,
     /// Contents whose files are not there, by inode.
     pub(crate) absent: HashMap<u64, Absent>,
     /// Files that wait for their turn; older ones of a series before the present ones.
@@ -107,6 +110,8 @@ impl Tailer {
             files: HashMap::new(),
             names: HashMap::new(),
             copies: HashMap::new(),
+            series: HashMap::new(),
+            is_series_old: true,
             absent: HashMap::new(),
             ready_rotated: VecDeque::new(),
             ready: VecDeque::new(),
@@ -135,6 +140,10 @@ impl Tailer {
         let mut found = self.find();
         let (mut fresh, seen) = self.look_at(&mut found);
         fresh.sort_by_key(|(_, stat)| stat.mtime);
+        self.is_series_old = true;
+        if !fresh.is_empty() {
+            self.sort_series();
+        }
         for (path, _) in fresh {
             let start = if self.settings.new_from_head { Start::Head } else { Start::End };
             self.admit(&path, start, now);
@@ -175,7 +184,9 @@ impl Tailer {
             }
             if self.files.contains_key(&stat.id) {
                 self.found_again(path, &stat);
-            } else if !self.copies.contains_key(&stat.id) && !self.is_too_old(&stat) {
+            } else if let Some(copy) = self.copies.get_mut(&stat.id) {
+                copy.name.clone_from(path);
+            } else if !self.is_too_old(&stat) {
                 fresh.push((path.clone(), stat));
             }
         }
@@ -290,7 +301,7 @@ impl Tailer {
         let is_packed = disk::is_packed(path);
         let label = Label {
             name: path.to_owned(),
-            origin: path.to_owned(),
+            origin: self.origin_of(path),
             id: stat.id,
             rotated: false,
             head: head.print(),
@@ -334,12 +345,20 @@ impl Tailer {
             is_packed,
             unpacker: None,
             is_ready: false,
-            is_at_end: false,
+            is_at_end: true,
             has_told_long: false,
         };
         self.files.insert(stat.id, followed);
         self.make_ready(stat.id);
         true
+    }
+
+    /// The first name of the series that a file belongs to: of `app.log.1` that is `app.log`, if there is one.
+    fn origin_of(&self, path: &Path) -> PathBuf {
+        let originals = disk::possible_originals(path).into_iter();
+        let mut numbered = originals.filter(|original| disk::is_numbered(original, path));
+        let found = numbered.find(|original| self.names.contains_key(original) || original.is_file());
+        found.unwrap_or_else(|| path.to_owned())
     }
 
     /// Looks at the file of this name, of which the system told.

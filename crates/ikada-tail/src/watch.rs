@@ -61,10 +61,6 @@ impl Signals {
         self.change(|state| state.news.is_stopped = true);
     }
 
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.state().news.is_stopped
-    }
-
     /// Takes room for a parcel.
     pub(crate) fn take_room(&self) -> bool {
         let mut state = self.state();

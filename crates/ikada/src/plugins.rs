@@ -7,6 +7,7 @@ use ikada_plugin::registry::Registry;
 pub fn registry() -> Registry {
     let mut inputs = ikada_forward::inputs();
     inputs.extend(ikada_basic::inputs());
+    inputs.extend(ikada_tail::inputs());
     let mut outputs = ikada_aws::outputs();
     outputs.extend(ikada_basic::outputs());
     outputs.extend(ikada_forward::outputs());
