@@ -119,10 +119,15 @@ fn sign(text: &[u8]) -> (bool, &[u8]) {
     }
 }
 
+/// A zero with a letter behind it (`0x1f`) is another notation, and no zero.
 fn leading_digits(text: &[u8], radix: u32) -> Option<u64> {
     let mut digits = text.iter().map_while(|byte| char::from(*byte).to_digit(radix)).peekable();
     digits.peek()?;
-    Some(digits.fold(0, |value: u64, digit| value.saturating_mul(radix.into()).saturating_add(digit.into())))
+    let (value, len) = digits.fold((0u64, 0), |(value, len), digit| {
+        (value.saturating_mul(radix.into()).saturating_add(digit.into()), len + 1)
+    });
+    let glued = text.get(len).is_some_and(u8::is_ascii_alphabetic);
+    (value > 0 || !glued).then_some(value)
 }
 
 /// Appends a number as C's `%.<digits>g` writes it: that many significant digits at most, the shorter of plain and exponent form.
@@ -186,11 +191,11 @@ mod tests {
     fn numbers_are_read_as_far_as_they_go() {
         assert_eq!(leading_int(b" -12abc"), Some(-12));
         assert_eq!(leading_int(b"99999999999999999999"), Some(i64::MAX));
-        assert_eq!(leading_int(b"abc"), None);
+        assert_eq!((leading_int(b"abc"), leading_int(b"0x1f"), leading_int(b"0 ms")), (None, None, Some(0)));
         assert_eq!((leading_uint(b"18446744073709551615"), leading_uint(b"-5")), (Some(u64::MAX), None));
         assert_eq!(
             (leading_hex(b"0x1f"), leading_hex(b"ff!"), leading_hex(b"0xz")),
-            (Some(31), Some(255), Some(0))
+            (Some(31), Some(255), None)
         );
         assert_eq!(
             (leading_float(b"1.5x"), leading_float(b"-.5e1"), leading_float(b"2e")),

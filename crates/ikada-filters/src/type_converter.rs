@@ -178,8 +178,8 @@ impl Rule {
                 }
                 write::str(out, text.as_bytes());
             }
-            Type::Int => write::int(out, n as i64),
-            Type::Uint => write::uint(out, n as u64),
+            Type::Int if n.abs() < 2f64.powi(63) => write::int(out, n as i64),
+            Type::Uint if (0.0..2f64.powi(64)).contains(&n) => write::uint(out, n as u64),
             _ => return None,
         }
         Some(())

@@ -1,8 +1,17 @@
 //! What a section's author is told.
 
+use ikada_filters::checklist::ChecklistOptions;
+use ikada_filters::content_modifier::ContentModifierOptions;
+use ikada_filters::expect::ExpectOptions;
 use ikada_filters::grep::GrepOptions;
+use ikada_filters::modify::ModifyOptions;
+use ikada_filters::nest::NestOptions;
 use ikada_filters::record_modifier::RecordModifierOptions;
+use ikada_filters::rewrite_tag::RewriteTagOptions;
 use ikada_filters::stdout::StdoutOptions;
+use ikada_filters::sysinfo::SysinfoOptions;
+use ikada_filters::throttle::ThrottleOptions;
+use ikada_filters::type_converter::TypeConverterOptions;
 use ikada_options::check_set;
 
 use crate::support::build;
@@ -16,6 +25,15 @@ fn the_declared_options_are_sound() {
     check_set::<GrepOptions>();
     check_set::<RecordModifierOptions>();
     check_set::<StdoutOptions>();
+    check_set::<ChecklistOptions>();
+    check_set::<ContentModifierOptions>();
+    check_set::<ExpectOptions>();
+    check_set::<ModifyOptions>();
+    check_set::<NestOptions>();
+    check_set::<RewriteTagOptions>();
+    check_set::<SysinfoOptions>();
+    check_set::<ThrottleOptions>();
+    check_set::<TypeConverterOptions>();
 }
 
 #[test]

@@ -3,10 +3,14 @@
 
 mod findings;
 mod grep;
+mod modify;
 mod multiline;
+mod nest;
+mod others;
 mod parser;
 mod pipeline;
 mod record_modifier;
 mod replay;
+mod rewrite_tag;
 mod stdout;
 mod support;

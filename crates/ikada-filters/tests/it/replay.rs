@@ -14,8 +14,8 @@ use ikada_record::accessor::Accessor;
 use ikada_record::{Tag, Timestamp, record_at};
 use ikada_route::Pattern;
 
-use crate::pipeline::{Link, Record, pass};
 use crate::parser::parsers_of;
+use crate::pipeline::{Link, Record, pass};
 use crate::support::{Paper, build_with, decode, encode, options, time};
 
 /// Filters with recorded cases that Ikada refuses by name so far.
@@ -150,7 +150,9 @@ fn replay(case: MapView<'_>) -> Result<(), String> {
         .collect();
     let mut expected: Vec<_> = match instead {
         Some(Instead::EndsWith(record)) => vec![(tag.to_owned(), shown(time()), record.to_owned())],
-        Some(Instead::RetagsAs(tag)) => vec![(tag.to_owned(), shown(time()), decode(at(case, "in").unwrap()))],
+        Some(Instead::RetagsAs(tag)) => {
+            vec![(tag.to_owned(), shown(time()), decode(at(case, "in").unwrap()))]
+        }
         _ => {
             let out = list(case, "out").into_iter().map(record_at);
             let tagged = |out| {
