@@ -21,3 +21,12 @@ pub(crate) async fn all(cx: &InputContext, gatherer: &mut Gatherer, on_full: OnF
         cx.router.dispatch(&cx.id, chunk, Dispatch { due, on_full }).await;
     }
 }
+
+/// Hands over everything, for outputs to send it with what else comes until the flush.
+pub(crate) async fn at_flush(cx: &InputContext, gatherer: &mut Gatherer, on_full: OnFull) {
+    let due = gatherer.due().unwrap_or_else(Instant::now);
+    for builder in gatherer.take_all() {
+        let chunk = builder.finish(Receipt::unwatched());
+        cx.router.dispatch(&cx.id, chunk, Dispatch { due, on_full }).await;
+    }
+}

@@ -27,7 +27,7 @@ const IDLE: Duration = Duration::from_secs(15);
 /// Makes requests over connections that it keeps.
 pub(super) enum Client {
     /// Without TLS, and without what TLS needs.
-    Plain(Pool<WithinTime<HttpConnector>, Full<Bytes>>),
+    Plain(Box<Pool<WithinTime<HttpConnector>, Full<Bytes>>>),
     /// With TLS.
     Encrypted(Box<Pool<WithinTime<HttpsConnector<HttpConnector>>, Full<Bytes>>>),
 }
@@ -35,7 +35,7 @@ pub(super) enum Client {
 impl Client {
     /// A client without TLS. A connection must stand within `limit`.
     pub(super) fn plain(limit: Duration) -> Self {
-        Self::Plain(pool(WithinTime { inner: tcp(), limit }))
+        Self::Plain(Box::new(pool(WithinTime { inner: tcp(), limit })))
     }
 
     /// A client with TLS. A connection, its handshake included, must stand within `limit`.

@@ -94,22 +94,13 @@ fn a_password_without_a_user_is_pointed_at() {
 }
 
 #[test]
-fn parsers_and_rotation_are_refused() {
-    let line = |(_, findings): (_, Vec<String>)| findings.join("\n");
-    for plugin in ["tcp", "stdin"] {
-        let (built, findings) = input(plugin, "parser json");
-        assert!(built.is_some());
-        assert!(findings[0].contains("error[unsupported-option]: `parser` is not supported"), "{findings:?}");
-    }
-    let (built, findings) = output("file", "rotate on\nenable_strftime off");
-    assert!(built.is_some());
-    assert_eq!(findings.len(), 1, "{findings:?}");
-    assert!(findings[0].contains("`rotate` is not supported"), "{findings:?}");
-    let found = line({
-        let (built, findings) = input("tcp", "chunk_size 1M");
-        (built.is_none(), findings)
-    });
-    assert!(found.contains("is no number of KB (help: type a plain number: `64` is 64 KB)"), "{found}");
+fn a_size_of_tcp_is_a_plain_number() {
+    let (built, findings) = input("tcp", "chunk_size 1M");
+    assert!(built.is_none());
+    assert!(
+        findings[0].contains("is no number of KB (help: type a plain number: `64` is 64 KB)"),
+        "{findings:?}"
+    );
 }
 
 #[test]

@@ -182,3 +182,44 @@ async fn a_port_that_is_taken_is_said_by_its_address() {
     assert_eq!(error.to_string(), format!("could not listen on {address}"));
     running.finish().await;
 }
+
+#[tokio::test]
+async fn a_parser_reads_each_line_and_what_it_cannot_read_is_kept() {
+    let (records, _) = sent("parser json", "{\"a\":1}\nno json\n").await;
+    assert_eq!(records, ["{\"a\":1}", "{\"log\":\"no json\"}"]);
+    let (records, _) = sent("parser json\nsource_address_key from", "{\"a\":1}").await;
+    assert!(records[0].starts_with("{\"a\":1,\"from\":\"tcp://127.0.0.1:"), "{records:?}");
+}
+
+#[tokio::test]
+async fn connections_may_be_encrypted() {
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (chain, key) = (dir.path().join("crt.pem"), dir.path().join("key.pem"));
+    std::fs::write(&chain, pair.cert.pem()).unwrap();
+    std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    let options = format!("tls on\ntls.crt_file {}\ntls.key_file {}", chain.display(), key.display());
+    let (running, address) = start(&options).await;
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(pair.cert.der().clone()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let plain = TcpStream::connect(address).await.unwrap();
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let mut socket = connector.connect(name, plain).await.unwrap();
+    socket.write_all(b"{\"a\":1}").await.unwrap();
+    socket.shutdown().await.unwrap();
+    running.router.until(|router| router.records().len() == 1).await;
+
+    let mut plain = TcpStream::connect(address).await.unwrap();
+    plain.write_all(b"{\"plain\":1}\n").await.unwrap();
+    drop(timeout(NEVER, plain.read_to_end(&mut Vec::new())).await.expect("an end"));
+    assert_eq!(running.metrics.closed_connections.get(), 1);
+    assert_eq!(running.finish().await.records(), ["{\"a\":1}"]);
+}

@@ -1,0 +1,194 @@
+//! Connections: accepting, reading, ending.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ikada_plugin::{Gatherer, InputContext, InputError, OnFull};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use super::Protocol;
+use super::unix_file::SocketFile;
+use crate::hand_over;
+
+/// Connections at once; more wait in the system's backlog.
+const CONNECTIONS: usize = 4096;
+
+/// Bytes that are read at once.
+const READ: usize = 16 * 1024;
+
+/// How long a client may be silent, at a stop, until it counts as done.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// How long a client that never falls silent is read, at a stop.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// How long a client may take for the handshake of TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Where connections come from.
+pub(crate) enum Listener {
+    Tcp(TcpListener, Option<TlsAcceptor>),
+    /// The file goes when the listener does.
+    Unix(UnixListener, SocketFile),
+}
+
+impl Listener {
+    /// Listens on a TCP address; with `tls`, connections are encrypted.
+    pub(crate) async fn tcp(
+        cx: &InputContext,
+        host: &str,
+        port: u16,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> Result<Self, InputError> {
+        let listener = TcpListener::bind((host, port)).await;
+        let listener = listener.map_err(|source| listen_error(format!("{host}:{port}"), source))?;
+        if let Ok(address) = listener.local_addr() {
+            info!(instance = %cx.id, "listening on {address}");
+        }
+        Ok(Self::Tcp(listener, tls.map(TlsAcceptor::from)))
+    }
+
+    /// The TCP address it listens on.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener, _) => listener.local_addr().ok(),
+            Self::Unix(..) => None,
+        }
+    }
+
+    async fn accept(&self) -> io::Result<(Connection, String)> {
+        match self {
+            Self::Tcp(listener, tls) => {
+                let (stream, peer) = listener.accept().await?;
+                let connection = match tls {
+                    None => Connection::Plain(stream),
+                    Some(tls) => Connection::Encrypted(stream, tls.clone()),
+                };
+                Ok((connection, format!("tcp://{peer}")))
+            }
+            Self::Unix(listener, file) => {
+                Ok((Connection::Unix(listener.accept().await?.0), file.name.clone()))
+            }
+        }
+    }
+}
+
+pub(crate) fn listen_error(address: String, source: io::Error) -> InputError {
+    InputError::Listen { address, source }
+}
+
+/// A connection that was accepted. The handshake of TLS is still to come.
+pub(crate) enum Connection {
+    Plain(TcpStream),
+    Encrypted(TcpStream, TlsAcceptor),
+    Unix(UnixStream),
+}
+
+/// Serves connections until the input stops, and waits until the last one has ended. What `serve` is given is one connection's whole life.
+pub(crate) async fn accept<F>(listener: Listener, cx: &InputContext, serve: impl Fn(Connection, String) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let connections = TaskTracker::new();
+    loop {
+        let Some(Ok(permit)) = cx.stop.run_until_cancelled(room.clone().acquire_owned()).await else {
+            break;
+        };
+        match cx.stop.run_until_cancelled(listener.accept()).await {
+            None => break,
+            Some(Ok((connection, peer))) => {
+                let serving = serve(connection, peer);
+                connections.spawn(async move {
+                    serving.await;
+                    drop(permit);
+                });
+            }
+            Some(Err(error)) => {
+                // Out of descriptors, most likely: those that end make room.
+                warn!(instance = %cx.id, "a connection could not be accepted: {error}");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// Speaks a protocol over all connections of a listener until the input stops.
+pub(crate) async fn run<P: Protocol>(listener: Listener, protocol: Arc<P>, cx: &InputContext) {
+    accept(listener, cx, |connection, peer| {
+        let (protocol, cx) = (protocol.clone(), cx.clone());
+        async move {
+            match connection {
+                Connection::Plain(stream) => serve(&*protocol, stream, &peer, &cx).await,
+                Connection::Unix(stream) => serve(&*protocol, stream, &peer, &cx).await,
+                Connection::Encrypted(stream, tls) => {
+                    if let Some(stream) = shake_hands(stream, tls, &peer, &cx).await {
+                        serve(&*protocol, stream, &peer, &cx).await;
+                    }
+                }
+            }
+        }
+    })
+    .await;
+}
+
+/// The encrypted stream; `None`, with a line in the log, if the client cannot or will not.
+pub(crate) async fn shake_hands(
+    stream: TcpStream,
+    tls: TlsAcceptor,
+    peer: &str,
+    cx: &InputContext,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    let shaken = cx.stop.run_until_cancelled(timeout(HANDSHAKE, tls.accept(stream))).await?;
+    let error = match shaken {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("not within {} s", HANDSHAKE.as_secs()),
+    };
+    cx.metrics.closed_connections.add(1);
+    warn!(instance = %cx.id, "{peer}: the TLS handshake failed: {error}");
+    None
+}
+
+async fn serve<P: Protocol>(protocol: &P, mut socket: impl AsyncRead + Unpin, peer: &str, cx: &InputContext) {
+    let mut gatherer = Gatherer::new(cx.flush);
+    let mut stream = protocol.begin();
+    let mut buf = vec![0; READ];
+    // When reading ends at the latest, once the input stops.
+    let mut latest: Option<Instant> = None;
+    loop {
+        let due = gatherer.due();
+        let quiet = latest.map(|latest| latest.min(Instant::now() + QUIET));
+        let len = tokio::select! {
+            biased;
+            () = cx.stop.cancelled(), if latest.is_none() => {
+                latest = Some(Instant::now() + DRAIN);
+                continue;
+            }
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                hand_over::all(cx, &mut gatherer, OnFull::Pace).await;
+                continue;
+            }
+            // A connection that breaks has ended: what came over it counts.
+            read = socket.read(&mut buf) => read.unwrap_or(0),
+            () = sleep_until(quiet.unwrap_or_else(Instant::now)), if quiet.is_some() => 0,
+        };
+        let sound = protocol.take(cx, peer, &mut stream, &buf[..len], &mut gatherer);
+        hand_over::full(cx, &mut gatherer, OnFull::Pace).await;
+        if len == 0 || !sound || latest.is_some_and(|latest| Instant::now() >= latest) {
+            break;
+        }
+    }
+    hand_over::all(cx, &mut gatherer, OnFull::Pace).await;
+}
