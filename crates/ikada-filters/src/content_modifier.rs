@@ -124,6 +124,8 @@ struct Group {
     name: Box<[u8]>,
     key: Box<[u8]>,
     number: usize,
+    /// Another group has the same name, and may be the one that took part.
+    has_namesake: bool,
 }
 
 impl ContentModifier {
@@ -186,7 +188,7 @@ fn hash(fields: &mut Fields<'_>, at: usize) {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// What a group found takes the place of a field of its name, at the end.
+/// What a group found takes the place of a field of its name, at the end; a group that took no part found an empty text.
 fn extract<'a>(fields: &mut Fields<'a>, at: usize, regex: &Regex, groups: &'a [Group], slots: &Mutex<Slots>) {
     let mut subject = fields.buffer();
     if let Some(View::Str(text)) = value_at(fields, at) {
@@ -195,10 +197,11 @@ fn extract<'a>(fields: &mut Fields<'a>, at: usize, regex: &Regex, groups: &'a [G
     let mut slots = slots.lock().unwrap_or_else(PoisonError::into_inner);
     if regex.captures_into(&subject, &mut slots) {
         for group in groups {
-            let Some(text) = slots.get(group.number).and_then(|range| subject.get(range)) else { continue };
-            if text.is_empty() {
+            let text = slots.get(group.number).and_then(|range| subject.get(range));
+            if text.is_none() && group.has_namesake {
                 continue;
             }
+            let text = text.unwrap_or_default();
             let mut made = fields.buffer();
             write::str(&mut made, text);
             fields.retain(|field| field.name() != Some(&group.name));
@@ -317,7 +320,12 @@ fn extraction(pattern: &Spanned<String>, found: &mut Diagnostics) -> Option<Chan
     let regex = regex(&pattern.value, pattern.span, found)?;
     let groups: Vec<_> = regex
         .names()
-        .map(|(name, number)| Group { name: name.as_bytes().into(), key: encoded(name), number })
+        .map(|(name, number)| Group {
+            name: name.as_bytes().into(),
+            key: encoded(name),
+            number,
+            has_namesake: regex.names().filter(|(other, _)| *other == name).count() > 1,
+        })
         .collect();
     if groups.is_empty() {
         let message = "the expression has no named group, so nothing is extracted";

@@ -3,6 +3,7 @@
 
 mod findings;
 mod grep;
+mod guide;
 mod modify;
 mod multiline;
 mod nest;

@@ -164,8 +164,8 @@ fn a_processor_changes_one_field() {
         (&[("action", "hash"), ("key", "e")], r#""e":"""#),
         (&[("action", "hash"), ("key", "m")], r#""m":{"x":1}"#),
         (
-            &[("action", "extract"), ("key", "log"), ("pattern", "^(?<n>[A-Z]+) (?<path>\\S+)")],
-            r#","n":"GET","path":"/x"}"#,
+            &[("action", "extract"), ("key", "log"), ("pattern", "^(?<n>[A-Z]+) (?<path>\\S+)(?<q>x)?")],
+            r#","n":"GET","path":"/x","q":""}"#,
         ),
         (&[("action", "convert"), ("key", "s"), ("converted_type", "int")], r#","s":42}"#),
         (&[("action", "convert"), ("key", "s"), ("converted_type", "double")], r#","s":42.0}"#),
