@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::disk::{self, Known, Unpacker};
 use crate::generation::Generation;
 use crate::identity::{FileId, HEAD, Head, Place};
+use crate::join::Joining;
 
 /// Whether a file still has the name under which it is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub(crate) struct Followed {
     pub(crate) is_packed: bool,
     /// The text of a compressed file under way.
     pub(crate) unpacker: Option<Box<Unpacked>>,
+    /// Lines that wait for others.
+    pub(crate) joining: Option<Box<Joining>>,
     /// Whether it waits for its turn to be read.
     pub(crate) is_ready: bool,
     /// Whether its end was seen, so that what comes may be other content.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ikada_diag::{Diagnostic, Diagnostics, codes};
-use ikada_options::{Options, PropertyBag};
+use ikada_options::{Options, PropertyBag, Spanned};
 use ikada_parse::regex::Regex;
 use ikada_plugin::registry::BuildContext;
 use ikada_plugin::{BoxFuture, Dispatch, Input, InputContext, InputError, OnFull};
@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use tracing::error;
 
 use crate::commit::{Commits, Committer};
+use crate::join::Making;
 use crate::options::{JournalMode, Sync, TailOptions};
 use crate::owner::Owner;
 use crate::parcels::{Parcel, settle};
@@ -42,12 +43,90 @@ pub fn build(
     diagnostics: &mut Diagnostics,
 ) -> Option<Box<dyn Input>> {
     let options = TailOptions::parse(bag, diagnostics)?;
-    let settings = settings(&options, cx, diagnostics)?;
+    let numbered = numbered_parsers(bag);
+    let settings = settings(&options, &numbered, cx, diagnostics)?;
     let db = options.db.as_ref().map(|path| (path.value.clone(), db_settings(&options)));
     Some(Box::new(Tail { settings: Some(settings), db, opened: None }))
 }
 
-fn settings(options: &TailOptions, cx: &BuildContext, diagnostics: &mut Diagnostics) -> Option<Settings> {
+/// `Parser_1`, `Parser_2` and so on, by number.
+fn numbered_parsers(bag: &mut PropertyBag) -> Vec<Spanned<String>> {
+    let mut names: Vec<(u32, String)> = Vec::new();
+    for property in bag.properties() {
+        let name = property.name();
+        if let Some(number) = name.strip_prefix("parser_").and_then(|number| number.parse().ok()) {
+            names.push((number, name));
+        }
+    }
+    names.sort();
+    names.dedup();
+    let taken = names.into_iter().flat_map(|(_, name)| bag.take_all(&[&name]));
+    taken.map(|(_, property)| property.value).collect()
+}
+
+/// How lines become records; `None` with a finding if that cannot be.
+fn making(
+    options: &TailOptions,
+    numbered: &[Spanned<String>],
+    cx: &BuildContext,
+    diagnostics: &mut Diagnostics,
+) -> Option<Making> {
+    let parsers = &cx.parsers;
+    let find = |name: &Option<Spanned<String>>, diagnostics: &mut Diagnostics| match name {
+        None => Some(None),
+        Some(name) => parsers.find(name, diagnostics).map(Some),
+    };
+    let ignored = |why: &str, diagnostics: &mut Diagnostics| {
+        if let Some(parser) = &options.parser {
+            let message = format!("`Parser` has no effect beside `{why}`");
+            diagnostics.push(Diagnostic::warning(codes::CONFLICTING_OPTIONS, message).at(parser.span));
+        }
+    };
+    let lists = options.multiline_parser.iter().flat_map(|list| {
+        list.value.iter().map(|name| Spanned::new(name.clone(), list.span)).collect::<Vec<_>>()
+    });
+    let names: Vec<_> = lists.collect();
+    if !names.is_empty() {
+        ignored("multiline.parser", diagnostics);
+        let found: Vec<_> = names.iter().map(|name| parsers.find_multiline(name, diagnostics)).collect();
+        let all: Option<Vec<_>> = found.into_iter().collect();
+        return all.map(|all| Making::Joined(all.into()));
+    }
+    if options.docker_mode {
+        if let Some(parser) = &options.docker_mode_parser {
+            diagnostics.push(
+                Diagnostic::error(codes::UNSUPPORTED_OPTION, "`Docker_Mode_Parser` is not supported")
+                    .at(parser.span)
+                    .help("`multiline.parser docker` joins Docker's lines; the filter `multiline` joins what they hold"),
+            );
+            return None;
+        }
+        let parser = find(&options.parser, diagnostics)?;
+        return Some(Making::Docker { parser, wait: options.docker_mode_flush.0 });
+    }
+    if options.multiline {
+        ignored("Multiline On", diagnostics);
+        let first = find(&options.parser_firstline, diagnostics)?;
+        let more: Vec<_> = numbered.iter().map(|name| parsers.find(name, diagnostics)).collect();
+        let more: Option<Vec<_>> = more.into_iter().collect();
+        let Some(first) = first else {
+            let message = "`Multiline On` needs `Parser_Firstline`";
+            let help = "name the parser that takes the first line of a record, or use `multiline.parser`";
+            diagnostics
+                .push(Diagnostic::error(codes::MISSING_OPTION, message).at(options.path.span).help(help));
+            return None;
+        };
+        return Some(Making::Old { first, more: more?, wait: options.multiline_flush.0 });
+    }
+    Some(find(&options.parser, diagnostics)?.map_or(Making::Plain, Making::Parsed))
+}
+
+fn settings(
+    options: &TailOptions,
+    numbered: &[Spanned<String>],
+    cx: &BuildContext,
+    diagnostics: &mut Diagnostics,
+) -> Option<Settings> {
     let mut is_sound = true;
     let template = cx.tag.clone().unwrap_or_else(|| cx.id.name.clone());
     let regex = options.tag_regex.as_ref().and_then(|regex| match Regex::new(&regex.value) {
@@ -68,6 +147,7 @@ fn settings(options: &TailOptions, cx: &BuildContext, diagnostics: &mut Diagnost
                 .help("remove it: bytes are then passed on as they are"),
         );
     }
+    let making = making(options, numbered, cx, diagnostics)?;
     if !is_sound {
         return None;
     }
@@ -87,6 +167,7 @@ fn settings(options: &TailOptions, cx: &BuildContext, diagnostics: &mut Diagnost
         excludes: options.exclude_path.as_ref().map(|list| list.0.clone()).unwrap_or_default(),
         tags: TagRule::new(template, regex),
         records,
+        making,
         from_head: options.read_from_head,
         new_from_head: options.read_newly_discovered_files_from_head,
         ignore_older: (!age.is_zero()).then_some(age),

@@ -38,6 +38,7 @@ mod followed;
 mod generation;
 mod identity;
 mod input;
+mod join;
 mod lines;
 mod options;
 mod owner;

@@ -1,16 +1,18 @@
 //! A file's turn: its lines become entries.
 
 use std::mem;
+use std::time::Duration;
 
-use ikada_record::{ChunkBuilder, Timestamp};
+use ikada_record::Timestamp;
 use memchr::{memchr, memchr_iter};
 use tokio::time::Instant;
 use tracing::warn;
 
 use crate::disk;
 use crate::followed::{Filled, Followed, Life};
-use crate::identity::{FileId, HEAD, MARKER};
-use crate::record::{cut_at, without_return};
+use crate::identity::{FileId, HEAD, MARKER, Place};
+use crate::join::{Joining, Line, Making, parsed};
+use crate::record::{Emit, cut_at, without_return};
 use crate::settings::{READ, Settings};
 use crate::tailer::Tailer;
 
@@ -169,10 +171,25 @@ impl Tailer {
         let (tag, shown) = (file.tag.clone(), file.shown.clone());
         let builder = self.parcels.builder(&tag);
         let (entries, size) = (builder.len(), builder.size());
-        let mut taker =
-            Taker { settings: &self.settings, file, time, path: &shown, long: 0, seen: 0, out: builder };
+        let mut taker = Taker {
+            settings: &self.settings,
+            joining: file.joining.take(),
+            file,
+            time,
+            now: now.saturating_duration_since(self.born),
+            long: 0,
+            seen: 0,
+            misfits: 0,
+            scratch: &mut self.scratch,
+            emit: Emit { rule: &self.settings.records, out: builder, path: &shown },
+        };
         taker.take(data, is_last);
-        let (long, seen) = (taker.long, taker.seen);
+        let (long, seen, misfits) = (taker.long, taker.seen, taker.misfits);
+        let joining = taker.joining.take();
+        if joining.as_ref().is_some_and(|joining| joining.start().is_some()) {
+            self.waiting.insert(id);
+        }
+        file.joining = joining;
         let records = (builder.len() - entries) as u64;
         let bytes = (builder.size() - size) as u64;
         self.metrics.records.add(records);
@@ -182,6 +199,9 @@ impl Tailer {
         self.told_lines(id, records > 0, now);
         if long > 0 {
             self.tell_long(id);
+        }
+        if misfits > 0 {
+            self.tell_misfits(id, misfits);
         }
         self.parcels.close_full(&tag);
         seen == 0
@@ -195,7 +215,9 @@ impl Tailer {
             label.head = head;
             label.mtime = mtime;
         });
-        if self.parcels.told(&file.tag, &file.generation, file.place, has_entries, now) {
+        // Never past the first line that waits for another.
+        let end = file.joining.as_ref().and_then(|joining| joining.start()).unwrap_or(file.place);
+        if self.parcels.told(&file.tag, &file.generation, end, has_entries, now) {
             self.commits.list(&file.generation);
         }
     }
@@ -244,21 +266,82 @@ impl Tailer {
         self.take_lines(id, line, true, now);
     }
 
+    fn tell_misfits(&mut self, id: FileId, misfits: u64) {
+        self.counts.misfits += misfits;
+        let Some(file) = self.files.get(&id) else { return };
+        let text = format!(
+            "{misfits} lines do not fit the parser and are kept as text, the last ones before offset {}; further ones in this file are only counted",
+            file.place.offset
+        );
+        let name = file.name.clone();
+        self.tell_once(&name, "parser", &text);
+    }
+
     /// Lines under way are let go.
-    pub(crate) fn finish_lines(&mut self, _id: FileId) {}
+    pub(crate) fn finish_lines(&mut self, id: FileId) {
+        self.let_go(id, None, Instant::now());
+    }
+
+    /// Lines that have waited too long are let go.
+    pub(crate) fn flush_lines(&mut self, now: Instant) {
+        let Some(due) = self.lines_due() else { return };
+        if due > now {
+            return;
+        }
+        for id in self.waiting.iter().copied().collect::<Vec<_>>() {
+            self.let_go(id, Some(now), now);
+        }
+    }
+
+    /// When lines have waited long enough.
+    pub(crate) fn lines_due(&self) -> Option<Instant> {
+        let files = self.waiting.iter().filter_map(|id| self.files.get(id));
+        let due = files.filter_map(|file| file.joining.as_ref()?.due(&self.settings.making)).min();
+        due.map(|due| self.born + due)
+    }
+
+    fn let_go(&mut self, id: FileId, until: Option<Instant>, now: Instant) {
+        if !self.waiting.contains(&id) {
+            return;
+        }
+        let Some(file) = self.files.get_mut(&id) else {
+            self.waiting.remove(&id);
+            return;
+        };
+        let Some(joining) = &mut file.joining else { return };
+        let builder = self.parcels.builder(&file.tag);
+        let (entries, size) = (builder.len(), builder.size());
+        let mut emit = Emit { rule: &self.settings.records, out: builder, path: &file.shown };
+        let until = until.map(|until| until.saturating_duration_since(self.born));
+        joining.flush(&self.settings.making, until, &mut emit);
+        if joining.start().is_none() {
+            self.waiting.remove(&id);
+        }
+        let records = (builder.len() - entries) as u64;
+        self.metrics.records.add(records);
+        self.metrics.bytes.add((builder.size() - size) as u64);
+        let tag = file.tag.clone();
+        self.told_lines(id, records > 0, now);
+        self.parcels.close_full(&tag);
+    }
 }
 
 /// Takes lines out of bytes.
 struct Taker<'t> {
     settings: &'t Settings,
     file: &'t mut Followed,
+    joining: Option<Box<Joining>>,
     time: Timestamp,
-    path: &'t [u8],
+    /// The moment, since the input started.
+    now: Duration,
     /// Lines that were too long.
     long: u64,
     /// Bytes that were taken.
     seen: usize,
-    out: &'t mut ChunkBuilder,
+    /// Lines that the parser did not take.
+    misfits: u64,
+    scratch: &'t mut Vec<u8>,
+    emit: Emit<'t>,
 }
 
 impl Taker<'_> {
@@ -272,7 +355,7 @@ impl Taker<'_> {
         let mut start = begin;
         for at in memchr_iter(b'\n', &data[begin..]) {
             let end = begin + at;
-            self.line(&data[start..end], base + (start - begin) as u64);
+            self.line(&data[start..end], base + (start - begin) as u64, &data[begin..start]);
             start = end + 1;
         }
         // Holes that `copytruncate` leaves when the writer goes on where it was: they belong to no line.
@@ -280,7 +363,7 @@ impl Taker<'_> {
         let rest = &data[start..];
         let is_long = rest.len() > self.settings.longest;
         if is_last && !rest.is_empty() || is_long {
-            self.line(rest, base + (start - begin) as u64);
+            self.line(rest, base + (start - begin) as u64, &data[begin..start]);
         }
         if is_last {
             start = data.len();
@@ -310,8 +393,9 @@ impl Taker<'_> {
         begin
     }
 
+    /// Takes a line at `offset`, behind `before`.
     #[inline]
-    fn line(&mut self, mut line: &[u8], mut offset: u64) {
+    fn line(&mut self, mut line: &[u8], mut offset: u64, before: &[u8]) {
         if line.first() == Some(&0) {
             let holes = line.iter().take_while(|byte| **byte == 0).count();
             line = &line[holes..];
@@ -319,17 +403,27 @@ impl Taker<'_> {
         }
         if line.len() > self.settings.longest {
             self.long += 1;
-            if self.settings.skips_long {
-                return;
+            if !self.settings.skips_long {
+                let cut = cut_at(line, self.settings.cut);
+                self.emit.plain(self.time, &line[..cut], offset);
             }
-            let cut = cut_at(line, self.settings.cut);
-            self.settings.records.push_plain(self.out, self.time, &line[..cut], self.path, offset);
             return;
         }
         if self.settings.records.skips_empty && matches!(line, b"" | b"\r") {
             return;
         }
-        let line = without_return(line);
-        self.settings.records.push_plain(self.out, self.time, line, self.path, offset);
+        if let Some(joining) = &mut self.joining {
+            let start = if before.is_empty() { self.file.place } else { Place::new(offset, before) };
+            let line = Line { text: line, start, time: self.time, now: self.now };
+            let fits = joining.push(&self.settings.making, line, &mut self.emit);
+            self.misfits += u64::from(!fits);
+            return;
+        }
+        if let Making::Parsed(parser) = &self.settings.making {
+            let fits = parsed(parser, line, self.time, offset, self.scratch, &mut self.emit);
+            self.misfits += u64::from(!fits);
+            return;
+        }
+        self.emit.plain(self.time, without_return(line), offset);
     }
 }

@@ -87,6 +87,7 @@ impl Owner {
                 self.scan(now);
             }
             self.tailer.retire(now);
+            self.tailer.flush_lines(now);
             self.read(now);
             if self.tailer.parcels.due().is_some_and(|due| Instant::now() >= due) {
                 self.tailer.parcels.close_all();
@@ -198,7 +199,8 @@ impl Owner {
         if self.is_scan_wanted {
             next = next.min(self.scan_from);
         }
-        for due in [self.tailer.parcels.due(), self.tailer.next_retirement()].into_iter().flatten() {
+        let dues = [self.tailer.parcels.due(), self.tailer.next_retirement(), self.tailer.lines_due()];
+        for due in dues.into_iter().flatten() {
             next = next.min(due);
         }
         if self.tailer.parcels.has_full() && self.signals.has_room() {
@@ -213,7 +215,7 @@ impl Drop for Owner {
         let counts = &self.tailer.counts;
         info!(
             instance = %self.tailer.input, opened = counts.opened, closed = counts.closed, rotated = counts.rotated,
-            long_lines = counts.long_lines, "files followed"
+            long_lines = counts.long_lines, unparsed = counts.misfits, "files followed"
         );
         self.folders.forget();
     }

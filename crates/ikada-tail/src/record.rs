@@ -1,6 +1,6 @@
 //! From lines to records (reference, inputs §3.4 to §3.6).
 
-use ikada_msgpack::write;
+use ikada_msgpack::{MapView, write};
 use ikada_record::{ChunkBuilder, Timestamp};
 
 /// How the lines of an input become records.
@@ -38,25 +38,6 @@ impl RecordRule {
         usize::from(self.path_key.is_some()) + usize::from(self.offset_key.is_some())
     }
 
-    /// Adds a plain line: path, offset, text.
-    #[inline]
-    pub(crate) fn push_plain(
-        &self,
-        out: &mut ChunkBuilder,
-        now: Timestamp,
-        line: &[u8],
-        path: &[u8],
-        offset: u64,
-    ) {
-        out.push_with(now, |out| {
-            write_time(out, now);
-            write::map_header(out, 1 + self.extras());
-            self.write_extras(out, path, offset);
-            out.extend_from_slice(&self.key);
-            write::str(out, line);
-        });
-    }
-
     fn write_extras(&self, out: &mut Vec<u8>, path: &[u8], offset: u64) {
         if let Some(key) = &self.path_key {
             out.extend_from_slice(key);
@@ -66,6 +47,54 @@ impl RecordRule {
             out.extend_from_slice(key);
             write::uint(out, offset);
         }
+    }
+}
+
+/// Adds entries of one file to a chunk.
+#[derive(Debug)]
+pub(crate) struct Emit<'e> {
+    pub(crate) rule: &'e RecordRule,
+    pub(crate) out: &'e mut ChunkBuilder,
+    pub(crate) path: &'e [u8],
+}
+
+impl Emit<'_> {
+    /// Adds a plain line: path, offset, text.
+    #[inline]
+    pub(crate) fn plain(&mut self, time: Timestamp, line: &[u8], offset: u64) {
+        let (rule, path) = (self.rule, self.path);
+        self.out.push_with(time, |out| {
+            write_time(out, time);
+            write::map_header(out, 1 + rule.extras());
+            rule.write_extras(out, path, offset);
+            out.extend_from_slice(&rule.key);
+            write::str(out, line);
+        });
+    }
+
+    /// Adds a record that a parser has made: its keys, path, offset.
+    #[inline]
+    pub(crate) fn map(&mut self, time: Timestamp, map: &[u8], offset: u64, is_cut: bool) {
+        let (rule, path) = (self.rule, self.path);
+        if rule.extras() == 0 && !is_cut {
+            return self.out.push_record(time, map);
+        }
+        let view = MapView::known(map);
+        self.out.push_with(time, |out| {
+            if is_cut {
+                // What Fluent Bit says of a record over the limit (reference, inputs §7.2).
+                out.extend_from_slice(&[0x92, 0x92]);
+                time.write(out);
+                write::map_header(out, 1);
+                write::str(out, b"multiline_truncated");
+                write::bool(out, true);
+            } else {
+                write_time(out, time);
+            }
+            write::map_header(out, view.len() + rule.extras());
+            out.extend_from_slice(view.body());
+            rule.write_extras(out, path, offset);
+        });
     }
 }
 
@@ -107,8 +136,14 @@ mod tests {
     fn a_plain_record_has_path_offset_and_line_in_this_order() {
         let rule = RecordRule::new("log", Some("file"), Some("at"), false);
         let mut builder = ChunkBuilder::new(Tag::from("t"));
-        rule.push_plain(&mut builder, Timestamp::new(5, 6), b"hello", b"/a.log", 77);
+        let mut emit = Emit { rule: &rule, out: &mut builder, path: b"/a.log" };
+        emit.plain(Timestamp::new(5, 6), b"hello", 77);
+        emit.map(Timestamp::new(5, 7), b"\x81\xa1a\x01", 78, true);
         let chunk = builder.finish(Receipt::unwatched());
+        let last = chunk.entries().last().unwrap();
+        let keys: Vec<_> = last.record().iter().map(|(key, _)| key.as_str().unwrap().to_vec()).collect();
+        assert_eq!(keys, [&b"a"[..], b"file", b"at"]);
+        assert!(last.metadata().is_some());
         let entry = chunk.entries().next().unwrap();
         assert_eq!(entry.time(), Timestamp::new(5, 6));
         let mut text = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::join::Making;
 use crate::pattern::PathPattern;
 use crate::record::RecordRule;
 use crate::tag::TagRule;
@@ -19,6 +20,7 @@ pub(crate) struct Settings {
     pub(crate) excludes: Vec<String>,
     pub(crate) tags: TagRule,
     pub(crate) records: RecordRule,
+    pub(crate) making: Making,
     pub(crate) from_head: bool,
     pub(crate) new_from_head: bool,
     pub(crate) ignore_older: Option<Duration>,

@@ -49,6 +49,11 @@ pub(crate) struct Tailer {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) counts: Counts,
     pub(crate) buf: Vec<u8>,
+    /// The record that a parser makes.
+    pub(crate) scratch: Vec<u8>,
+    /// Files with lines that wait for others.
+    pub(crate) waiting: HashSet<FileId>,
+    pub(crate) born: Instant,
     /// What was told once and is not told again.
     pub(crate) told: HashSet<(PathBuf, &'static str)>,
     /// Files that may be open at once.
@@ -83,6 +88,8 @@ pub(crate) struct Counts {
     pub(crate) closed: u64,
     pub(crate) rotated: u64,
     pub(crate) long_lines: u64,
+    /// Lines that the parser did not take.
+    pub(crate) misfits: u64,
 }
 
 /// Where reading of a file starts.
@@ -121,6 +128,9 @@ impl Tailer {
             clock,
             counts: Counts::default(),
             buf: vec![0; READ],
+            scratch: Vec::new(),
+            waiting: HashSet::new(),
+            born: Instant::now(),
             told: HashSet::new(),
             most_open: open_limit(),
             has_links: false,
@@ -344,6 +354,7 @@ impl Tailer {
             first_mtime: stat.mtime,
             is_packed,
             unpacker: None,
+            joining: self.settings.making.joining(),
             is_ready: false,
             is_at_end: true,
             has_told_long: false,

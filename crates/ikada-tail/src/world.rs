@@ -61,6 +61,7 @@ pub(crate) fn settings(patterns: &[PathBuf]) -> Settings {
         excludes: Vec::new(),
         tags: TagRule::new("t".to_owned(), None),
         records: RecordRule::new("log", None, None, false),
+        making: crate::join::Making::Plain,
         from_head: true,
         new_from_head: true,
         ignore_older: None,
