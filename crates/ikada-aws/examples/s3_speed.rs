@@ -24,7 +24,7 @@ fn main() {
 
     let gzip = (1..=9).map(Method::Gzip);
     let zstd = [-3, -1, 1, 2, 3, 5].map(Method::Zstd);
-    for method in [Method::None].into_iter().chain(gzip).chain(zstd) {
+    for method in [Method::None, Method::Snappy].into_iter().chain(gzip).chain(zstd) {
         let (seconds, lines, object) =
             (0..ROUNDS).map(|_| round(&chunks, method)).min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
         println!(
@@ -42,6 +42,7 @@ fn name(method: Method) -> String {
         Method::None => "none".to_owned(),
         Method::Gzip(level) => format!("gzip {level}"),
         Method::Zstd(level) => format!("zstd {level}"),
+        Method::Snappy => "snappy".to_owned(),
     }
 }
 

@@ -115,7 +115,7 @@ impl ObjectStore for FakeStore {
         self.call("part", format!("{key} {number}"), |inner| {
             let (_, parts) = inner.uploads.get_mut(id).ok_or_else(no_upload)?;
             parts.insert(number, body);
-            Ok(TakenPart { number, etag: format!("{id}-{number}") })
+            Ok(TakenPart { number, etag: format!("{id}-{number}"), checksum: None })
         })
     }
 
@@ -135,6 +135,13 @@ impl ObjectStore for FakeStore {
         self.call("abort", key.to_owned(), |inner| {
             inner.uploads.remove(id);
             Ok(())
+        })
+    }
+
+    fn uploads_of<'a>(&'a self, key: &'a str) -> Answer<'a, Vec<String>> {
+        self.call("list", key.to_owned(), |inner| {
+            let of_key = inner.uploads.iter().filter(|(_, (name, _))| name == key);
+            Ok(of_key.map(|(id, _)| id.clone()).collect())
         })
     }
 

@@ -5,14 +5,19 @@
 //! tag brings along is not looked at again.
 //!
 //! A name without `$UUID` gets a part that nothing else has, before its extension, so that no object ever overwrites
-//! another: `x.log.gz` becomes `x-object7Zvrk7Y6.log.gz`. With `static_file_path` overwriting is what was asked for.
+//! another: `x.log.gz` becomes `x-object7Zvrk7Y6.log.gz`. With `static_file_path` overwriting is what was asked for, and an
+//! `$INDEX` that survives restarts keeps names apart by itself.
+//!
+//! Where a name has a date or an hour, an object holds entries of that day or hour alone ([`Period`]).
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use chrono::DateTime;
 use chrono::format::{Item, StrftimeItems};
-use chrono::{DateTime, Utc};
 use ikada_record::Timestamp;
+
+use super::zone::{Period, Step, Zone};
 
 /// Longest key in bytes of UTF-8 (Amazon S3, "Naming Amazon S3 objects").
 const MAX_KEY: usize = 1024;
@@ -42,6 +47,27 @@ pub(crate) struct KeyFormat {
     extension: String,
     delimiters: Vec<u8>,
     naming: Naming,
+    zone: Zone,
+    step: Step,
+}
+
+/// How a format is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyRules<'a> {
+    /// Each of its characters parts a tag.
+    pub(crate) delimiters: &'a str,
+    /// `static_file_path`.
+    pub(crate) is_static: bool,
+    /// No number that stands for `$INDEX` ever comes again.
+    pub(crate) keeps_index: bool,
+    /// Whose hours and days the name shows.
+    pub(crate) zone: Zone,
+}
+
+impl Default for KeyRules<'_> {
+    fn default() -> Self {
+        Self { delimiters: ".", is_static: false, keeps_index: false, zone: Zone::Utc }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -58,8 +84,8 @@ enum Segment {
 /// What keeps names apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Naming {
-    /// The format itself: `$UUID`.
-    Uuid,
+    /// The format itself: `$UUID`, or an `$INDEX` that never comes again.
+    Format,
     /// A part that is put before the extension.
     Suffix,
     /// Nothing: `static_file_path`.
@@ -76,20 +102,38 @@ pub(crate) struct Mark<'a> {
 }
 
 impl KeyFormat {
-    /// Parts a format. Each character of `delimiters` parts a tag.
-    pub(crate) fn parse(format: &str, delimiters: &str, static_path: bool) -> Result<Self, KeyFormatError> {
+    /// Parts a format.
+    pub(crate) fn parse(format: &str, rules: KeyRules<'_>) -> Result<Self, KeyFormatError> {
         let format = format.strip_prefix('/').ok_or(KeyFormatError::NoSlash)?;
         if format.is_empty() {
             return Err(KeyFormatError::NoName);
         }
-        let mut segments = split(format);
+        let (mut segments, step) = split(format, rules.zone);
         let extension = take_extension(&mut segments);
-        let naming = match (static_path, segments.contains(&Segment::Uuid)) {
+        let tells_apart =
+            segments.contains(&Segment::Uuid) || rules.keeps_index && segments.contains(&Segment::Index);
+        let naming = match (rules.is_static, tells_apart) {
             (true, _) => Naming::Same,
-            (false, true) => Naming::Uuid,
+            (false, true) => Naming::Format,
             (false, false) => Naming::Suffix,
         };
-        Ok(Self { segments, extension, delimiters: delimiters.as_bytes().to_vec(), naming })
+        let delimiters = rules.delimiters.as_bytes().to_vec();
+        Ok(Self { segments, extension, delimiters, naming, zone: rules.zone, step })
+    }
+
+    /// The time around `time` that all entries of an object share.
+    pub(crate) fn period(&self, time: Timestamp) -> Period {
+        self.zone.period(self.step, time)
+    }
+
+    /// Whether names count objects.
+    pub(crate) fn has_index(&self) -> bool {
+        self.segments.contains(&Segment::Index)
+    }
+
+    /// The end of every name that tells readers how it is compressed, if any.
+    pub(crate) fn extension(&self) -> &str {
+        &self.extension
     }
 
     /// Whether every object may get the name of another.
@@ -139,7 +183,7 @@ impl KeyFormat {
     ) {
         match segment {
             Segment::Text(text) => name.push_str(text),
-            Segment::Time(items) => write_time(items, first, name),
+            Segment::Time(items) => write_time(items, self.zone, first, name),
             Segment::Tag => name.push_str(&text_of(tag)),
             Segment::TagPart(n) => match self.tag_part(tag, *n) {
                 Some(part) => name.push_str(&text_of(part)),
@@ -159,7 +203,7 @@ impl KeyFormat {
         let wanted = match self.naming {
             Naming::Same => false,
             Naming::Suffix => true,
-            Naming::Uuid => !fits(0, &name),
+            Naming::Format => !fits(0, &name),
         };
         let suffix = if wanted { suffix_len } else { 0 };
         if !fits(suffix, &name) {
@@ -179,8 +223,10 @@ impl KeyFormat {
     }
 }
 
-fn split(format: &str) -> Vec<Segment> {
+/// The segments, and how long one name stays the same.
+fn split(format: &str, zone: Zone) -> (Vec<Segment>, Step) {
     let mut segments = Vec::new();
+    let mut step = Step::Ever;
     let mut text = String::new();
     let mut rest = format;
     while let Some(at) = rest.find(['$', '%']) {
@@ -188,8 +234,11 @@ fn split(format: &str) -> Vec<Segment> {
         rest = &rest[at..];
         let (segment, len) = match rest.as_bytes()[0] {
             b'$' => reference(rest),
-            _ => time_item(rest),
+            _ => time_item(rest, zone),
         };
+        if let Some(Segment::Time(_)) = segment {
+            step = step.max(Step::of(rest.as_bytes()[len - 1]));
+        }
         match segment {
             Some(Segment::Text(more)) => text.push_str(&more),
             Some(segment) => {
@@ -202,7 +251,7 @@ fn split(format: &str) -> Vec<Segment> {
     }
     text.push_str(rest);
     push_text(&mut segments, &mut text);
-    segments
+    (segments, step)
 }
 
 fn push_text(segments: &mut Vec<Segment>, text: &mut String) {
@@ -237,7 +286,7 @@ fn reference(text: &str) -> (Option<Segment>, usize) {
 }
 
 /// The time item at the start of a text, and its length; a `%` that starts none is text.
-fn time_item(text: &str) -> (Option<Segment>, usize) {
+fn time_item(text: &str, zone: Zone) -> (Option<Segment>, usize) {
     let bytes = text.as_bytes();
     if bytes.get(1) == Some(&b'%') {
         return (Some(Segment::Text("%".to_owned())), 2);
@@ -251,7 +300,7 @@ fn time_item(text: &str) -> (Option<Segment>, usize) {
     };
     let spec = match letter {
         // What C says of a time in UTC.
-        b'Z' => return (Some(Segment::Text("GMT".to_owned())), at + 1),
+        b'Z' if zone == Zone::Utc => return (Some(Segment::Text("GMT".to_owned())), at + 1),
         letter => format!("{}{}", &text[..=flag], char::from(*letter)),
     };
     match StrftimeItems::new(&spec).parse_to_owned() {
@@ -283,9 +332,10 @@ fn extension_start(text: &str) -> Option<usize> {
     (is_plain && has_letter).then_some(dot)
 }
 
-fn write_time(items: &[Item<'static>], time: Timestamp, name: &mut String) {
-    let time: DateTime<Utc> = DateTime::from_timestamp(time.secs(), time.nanos()).unwrap_or_default();
-    // Writing into a string fails only if an item cannot be shown, and all of them can for a time in UTC.
+fn write_time(items: &[Item<'static>], zone: Zone, time: Timestamp, name: &mut String) {
+    let time = DateTime::from_timestamp(time.secs(), time.nanos()).unwrap_or_default();
+    let time = time.with_timezone(&zone.offset(time));
+    // Writing into a string fails only if an item cannot be shown, and all of them can.
     let before = name.len();
     if write!(name, "{}", time.format_with_items(items.iter())).is_err() {
         name.truncate(before);
@@ -313,8 +363,53 @@ mod tests {
     }
 
     fn key_with(format: &str, tag: &str, delimiters: &str, same: bool) -> String {
-        let format = KeyFormat::parse(format, delimiters, same).unwrap();
+        let rules = KeyRules { delimiters, is_static: same, ..KeyRules::default() };
+        let format = KeyFormat::parse(format, rules).unwrap();
         format.render(tag.as_bytes(), first(), Mark { unique: "7Zvrk7Y6", index: 3 })
+    }
+
+    fn parse(format: &str) -> Result<KeyFormat, KeyFormatError> {
+        KeyFormat::parse(format, KeyRules::default())
+    }
+
+    #[test]
+    fn names_show_the_time_of_the_zone_they_are_told() {
+        let name = |zone: &str, format: &str| {
+            let rules = KeyRules { zone: zone.parse().unwrap(), ..KeyRules::default() };
+            let format = KeyFormat::parse(format, rules).unwrap();
+            format.render(b"t", first(), Mark { unique: "u", index: 0 })
+        };
+        assert_eq!(name("UTC", "/$UUID/%F/%H%Z"), "u/2023-11-14/22GMT");
+        assert_eq!(name("+09:00", "/$UUID/%F/%H%z"), "u/2023-11-15/07+0900");
+        assert_eq!(name("-0330", "/$UUID/%F/%H%z%Z"), "u/2023-11-14/18-0330-03:30");
+    }
+
+    #[test]
+    fn an_index_that_never_comes_again_needs_nothing_beside_it() {
+        let rules = KeyRules { keeps_index: true, ..KeyRules::default() };
+        let format = KeyFormat::parse("/$TAG/$INDEX.gz", rules).unwrap();
+        assert_eq!(format.render(b"t", first(), Mark { unique: "u", index: 3 }), "t/3.gz");
+    }
+
+    #[test]
+    fn an_object_stays_within_the_finest_date_or_hour_of_its_name() {
+        let hours = |format: &str| {
+            let period = parse(format).unwrap().period(first());
+            (period.end() - period.start()) / 3600
+        };
+        for (format, expected) in [
+            ("/%Y/%m/%d/%H", 1),
+            ("/%Y/%m/%d/%H/%M/%S", 1),
+            ("/%F", 24),
+            ("/%T", 1),
+            ("/%Y", 24),
+            ("/%-d", 24),
+        ] {
+            assert_eq!(hours(format), expected, "{format}");
+        }
+        for format in ["/$TAG", "/%s", "/%M", "/%%H"] {
+            assert!(hours(format) > 1 << 40, "{format}");
+        }
     }
 
     /// 2023-11-14T22:13:20Z.
@@ -373,7 +468,7 @@ mod tests {
             let format = format!("/{format}/$UUID");
             assert_eq!(key_with(&format, tag, delimiters, false), format!("{expected}/7Zvrk7Y6"), "{tag}");
         }
-        let format = KeyFormat::parse("/$TAG[1]", ".", false).unwrap();
+        let format = parse("/$TAG[1]").unwrap();
         assert!(format.misses(b"one") && !format.misses(b"one.two"));
     }
 
@@ -394,7 +489,7 @@ mod tests {
     fn tags_share_objects_exactly_when_their_names_are_the_same_but_for_time() {
         let group = |format: &str, tag: &str| {
             let mut out = Vec::new();
-            KeyFormat::parse(format, ".", false).unwrap().write_group(tag.as_bytes(), &mut out);
+            parse(format).unwrap().write_group(tag.as_bytes(), &mut out);
             out
         };
         assert_eq!(group("/all/%Y/$UUID", "a"), group("/all/%Y/$UUID", "b"));
@@ -405,15 +500,15 @@ mod tests {
 
     #[test]
     fn a_format_must_name_something_below_the_bucket() {
-        assert_eq!(KeyFormat::parse("logs/$TAG", ".", false).unwrap_err(), KeyFormatError::NoSlash);
-        assert_eq!(KeyFormat::parse("/", ".", false).unwrap_err(), KeyFormatError::NoName);
+        assert_eq!(parse("logs/$TAG").unwrap_err(), KeyFormatError::NoSlash);
+        assert_eq!(parse("/").unwrap_err(), KeyFormatError::NoName);
         assert_eq!(key("//a/$UUID", "t"), "/a/7Zvrk7Y6");
     }
 
     #[test]
     fn blanks_and_japanese_stay_what_they_are() {
         assert_eq!(key("/logs/$TAG/$UUID", "アプリ 1"), "logs/アプリ 1/7Zvrk7Y6");
-        let format = KeyFormat::parse("/$TAG/$UUID", ".", false).unwrap();
+        let format = parse("/$TAG/$UUID").unwrap();
         assert_eq!(format.render(b"a\xffb", first(), Mark { unique: "u", index: 0 }), "a\u{fffd}b/u");
     }
 
@@ -431,7 +526,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_format_and_tag_make_a_name(format in "/[$%a-zA-Z0-9.\\[\\]/ -]{1,40}", tag in prop::collection::vec(any::<u8>(), 0..40), secs in any::<i64>()) {
-            if let Ok(format) = KeyFormat::parse(&format, ".", false) {
+            if let Ok(format) = parse(&format) {
                 let name = format.render(&tag, Timestamp::new(secs, 0), Mark { unique: "7Zvrk7Y6", index: 0 });
                 prop_assert!(name.len() <= MAX_KEY && name.contains("7Zvrk7Y6"));
             }

@@ -38,18 +38,29 @@
 //! | `EntityTooLarge`, `KeyTooLongError`, `InvalidPart…`, `NoSuchUpload` | rejected |
 
 mod batcher;
+mod build;
 mod compress;
+mod disk;
 mod encode;
 #[cfg(test)]
 mod fake;
+mod journal;
+mod kept;
 mod key;
+mod load;
+mod names;
 mod object;
 mod options;
+mod pool;
 mod sdk;
+mod spool;
 mod store;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_kept;
 mod upload;
+mod zone;
 
 use ikada_options::{Diagnostics, Options, PropertyBag};
 use ikada_plugin::Output;
@@ -57,7 +68,7 @@ use ikada_plugin::registry::{BuildContext, OutputPlugin};
 
 pub use compress::{Method, Stream};
 pub use encode::Encoder;
-pub use options::{Compression, Format, S3Options};
+pub use options::{Checksum, Compression, Encryption, Exhausted, Format, ObjectHeaders, S3Options};
 
 /// The output as the registry knows it.
 pub(crate) fn plugin() -> OutputPlugin {

@@ -1,4 +1,4 @@
-//! An object under construction: lines in, parts out.
+//! An object under construction: lines in, parts out, or a journal that parts are read from.
 
 use std::sync::Arc;
 
@@ -8,14 +8,22 @@ use ikada_record::Share;
 use tokio::time::Instant;
 
 use super::compress::{Method, Stream};
+use super::disk::Work;
+use super::journal::{self, Head, Plain, Ranges};
+use super::kept::{KeptEnd, KeptPart, KeptUpload, pack};
+use super::pool::Pool;
+use super::spool::Journal;
 use super::upload::{LastDelivery, PartDelivery, Upload};
 
 /// Bytes of lines that wait uncompressed until a compressor is worth its memory. Among a thousand tags most objects
 /// never get that far before they are due.
 const WORTH_A_STREAM: usize = 256 * 1024;
 
+/// Bytes of a body that are worth a buffer for a whole part.
+const WORTH_A_BUFFER: usize = 512 * 1024;
+
 /// Most parts of an object (Amazon S3, "Multipart upload limits"); the last one is kept for the end.
-const MAX_PARTS: i32 = 9_999;
+const MAX_PARTS: usize = 9_999;
 
 /// An object under construction.
 pub(crate) struct Object {
@@ -23,54 +31,230 @@ pub(crate) struct Object {
     lane: u64,
     /// When its first line came.
     pub(crate) opened: Instant,
-    pub(crate) upload: Arc<Upload>,
     /// The key of the group it belongs to.
     pub(crate) group: Box<[u8]>,
+    content: Content,
+    /// Entries that nobody has been told of.
+    shares: Vec<Part>,
+    place: Place,
+}
+
+/// Lines on their way to bytes.
+struct Content {
     method: Method,
     /// Lines that wait for the stream to be started.
     waiting: Vec<u8>,
     stream: Option<Stream>,
-    /// Bytes that no part has taken along yet.
+    /// Bytes that no part or journal has taken along yet.
     body: Vec<u8>,
+}
+
+/// Where the bytes are until S3 has them.
+pub(crate) enum Place {
+    /// In memory.
+    Memory(InMemory),
+    /// On the disk.
+    Disk(OnDisk),
+}
+
+/// An object whose bytes are in memory until S3 has them.
+pub(crate) struct InMemory {
+    upload: Arc<Upload>,
+    pool: Arc<Pool>,
     /// Bytes in parts.
     in_parts: u64,
-    parts: i32,
-    shares: Vec<Part>,
+    parts: usize,
+}
+
+/// An object whose bytes are in a journal until S3 has them.
+pub(crate) struct OnDisk {
+    upload: Arc<KeptUpload>,
+    journal: Arc<Journal>,
+    ranges: Ranges,
+    /// What the journal starts with, until it has been written.
+    head: Vec<u8>,
+    plain: Plain,
+    /// Bytes of waiting lines that are in the journal.
+    written: usize,
+    /// Entries since the last frame.
+    new_entries: u32,
+    entries: u32,
+}
+
+impl InMemory {
+    /// An object without bytes.
+    pub(crate) fn new(upload: Arc<Upload>, pool: Arc<Pool>) -> Self {
+        Self { upload, pool, in_parts: 0, parts: 0 }
+    }
+}
+
+impl OnDisk {
+    /// An object without bytes.
+    pub(crate) fn new(upload: Arc<KeptUpload>, journal: Arc<Journal>, head: &Head) -> Self {
+        let mut start = Vec::new();
+        journal::write_head(head, &mut start);
+        let ranges = Ranges::new(head.part_size, start.len() as u64);
+        let plain = Plain::default();
+        Self { upload, journal, ranges, head: start, plain, written: 0, new_entries: 0, entries: 0 }
+    }
 }
 
 impl Object {
     /// An object without lines.
-    pub(crate) fn new(lane: u64, opened: Instant, upload: Arc<Upload>, group: &[u8], method: Method) -> Self {
-        Self {
-            lane,
-            opened,
-            upload,
-            group: group.into(),
-            method,
-            waiting: Vec::new(),
-            stream: None,
-            body: Vec::new(),
-            in_parts: 0,
-            parts: 0,
-            shares: Vec::new(),
-        }
+    pub(crate) fn new(lane: u64, opened: Instant, group: &[u8], method: Method, place: Place) -> Self {
+        let content = Content { method, waiting: Vec::new(), stream: None, body: Vec::new() };
+        Self { lane, opened, group: group.into(), content, shares: Vec::new(), place }
     }
 
     /// Adds lines that stand for `entries` entries of a share.
     pub(crate) fn add(&mut self, lines: &[u8], share: &Arc<Share>, entries: u32) {
         add_part(&mut self.shares, share, entries);
+        let pool = match &mut self.place {
+            Place::Memory(place) => Some(&*place.pool),
+            Place::Disk(place) => {
+                place.plain = place.plain.and(lines);
+                place.new_entries += entries;
+                place.entries = place.entries.saturating_add(entries);
+                None
+            }
+        };
+        self.content.add(lines, pool);
+    }
+
+    /// Whether S3 will never take the object.
+    pub(crate) fn has_failed(&self) -> bool {
+        match &self.place {
+            Place::Memory(place) => place.upload.has_failed(),
+            Place::Disk(_) => false,
+        }
+    }
+
+    /// Bytes to upload so far. What the compressor still holds back is not among them.
+    pub(crate) fn size(&self) -> u64 {
+        let before = match &self.place {
+            Place::Memory(place) => place.in_parts,
+            Place::Disk(place) => place.ranges.bytes(),
+        };
+        before + self.content.body.len() as u64
+    }
+
+    /// Whether no further part may be cut off before the last one.
+    pub(crate) fn is_out_of_parts(&self) -> bool {
+        match &self.place {
+            Place::Memory(place) => place.parts >= MAX_PARTS,
+            Place::Disk(place) => place.ranges.full.len() >= MAX_PARTS,
+        }
+    }
+
+    /// Memory in bytes that the object takes.
+    pub(crate) fn memory(&self) -> usize {
+        self.content.memory() + self.shares.capacity() * size_of::<Part>() + size_of::<Self>()
+    }
+
+    /// Takes what there is as a part that is not the last, if it is one: in memory only.
+    pub(crate) fn cut_part(&mut self, part_size: usize) -> Option<Batch> {
+        let Place::Memory(place) = &mut self.place else { return None };
+        if self.content.body.len() < part_size {
+            return None;
+        }
+        let body = place.pool.freeze(std::mem::take(&mut self.content.body));
+        place.parts += 1;
+        place.in_parts += body.len() as u64;
+        let bytes = body.len();
+        let delivery = PartDelivery::new(place.upload.clone(), place.parts as i32, body);
+        Some(Batch::new(Some(self.lane), Vec::new(), bytes, Box::new(delivery)))
+    }
+
+    /// Brings what came since the last time into the journal: what to write, and the part that is full with it.
+    pub(crate) fn write(&mut self) -> Option<(Work, Option<Batch>)> {
+        let Place::Disk(place) = &mut self.place else { return None };
+        if place.new_entries == 0 {
+            return None;
+        }
+        let mut frame = std::mem::take(&mut place.head);
+        let start = frame.len() as u64;
+        let body_len = self.content.write(place, &mut frame);
+        let full = place.ranges.add(frame.len() as u64 - start, body_len);
+        let part = full.map(|range| {
+            let number = place.ranges.full.len() as i32;
+            let delivery = KeptPart::new(place.upload.clone(), number, range);
+            let mut batch = Batch::new(Some(self.lane), Vec::new(), 0, Box::new(delivery));
+            batch.bytes = range.bytes as usize;
+            batch
+        });
+        let parts = std::mem::take(&mut self.shares);
+        let work = Work::Append { journal: place.journal.clone(), bytes: frame, parts };
+        Some((work, part))
+    }
+
+    /// Ends the object: its last part, or the whole of it, and what is to be written before.
+    pub(crate) fn finish(self) -> (Vec<Work>, Batch) {
+        let lane = Some(self.lane);
+        match self.place {
+            Place::Memory(place) => (Vec::new(), place.finish(self.content, lane, self.shares)),
+            Place::Disk(place) => place.finish(self.content, lane, self.shares),
+        }
+    }
+}
+
+impl InMemory {
+    fn finish(self, content: Content, lane: Option<u64>, shares: Vec<Part>) -> Batch {
+        let body = content.finish();
+        let body = if body.len() < WORTH_A_BUFFER { Bytes::from(body) } else { self.pool.freeze(body) };
+        let bytes = body.len();
+        let size = self.in_parts + bytes as u64;
+        let delivery = LastDelivery::new(self.upload, body, size, self.parts as i32);
+        Batch::new(lane, shares, bytes, Box::new(delivery))
+    }
+}
+
+impl OnDisk {
+    fn finish(mut self, content: Content, lane: Option<u64>, parts: Vec<Part>) -> (Vec<Work>, Batch) {
+        let mut frame = std::mem::take(&mut self.head);
+        let start = frame.len();
+        let (plain, body) = content.finish_on_disk(self.plain);
+        if !body.is_empty() {
+            journal::write_body(self.new_entries, plain, &body, &mut frame);
+            self.ranges.add((frame.len() - start) as u64, body.len() as u64);
+        }
+        let body_end = frame.len();
+        journal::write_end(&mut frame);
+        let len = self.ranges.open.end + (frame.len() - body_end) as u64;
+        let work = Work::Append { journal: self.journal, bytes: frame, parts };
+        let ranges = self.ranges.all();
+        let bytes = ranges.last().map_or(0, |range| range.bytes as usize);
+        let mut batch = Batch::new(lane, Vec::new(), bytes, Box::new(KeptEnd::new(self.upload, ranges, len)));
+        // They are settled with the journal; this is for the counters of what was delivered.
+        batch.entries = self.entries;
+        (vec![work], batch)
+    }
+}
+
+impl Content {
+    fn add(&mut self, lines: &[u8], pool: Option<&Pool>) {
         if self.method == Method::None {
             self.body.extend_from_slice(lines);
-            return;
-        }
-        if let Some(stream) = &mut self.stream {
+        } else if let Some(stream) = &mut self.stream {
             stream.write(lines, &mut self.body);
+        } else {
+            self.waiting.extend_from_slice(lines);
+            if self.waiting.len() >= WORTH_A_STREAM {
+                self.start_stream();
+            }
+        }
+        if let Some(pool) = pool {
+            self.widen(pool);
+        }
+    }
+
+    /// A body that grows gets the room of a whole part at once.
+    fn widen(&mut self, pool: &Pool) {
+        if self.body.len() < WORTH_A_BUFFER || self.body.capacity() >= pool.capacity() {
             return;
         }
-        self.waiting.extend_from_slice(lines);
-        if self.waiting.len() >= WORTH_A_STREAM {
-            self.start_stream();
-        }
+        let mut wide = pool.get();
+        wide.extend_from_slice(&self.body);
+        self.body = wide;
     }
 
     fn start_stream(&mut self) {
@@ -80,51 +264,50 @@ impl Object {
         self.stream = Some(stream);
     }
 
-    /// Bytes to upload so far. What the compressor still holds back is not among them.
-    pub(crate) fn size(&self) -> u64 {
-        self.in_parts + self.body.len() as u64
-    }
-
-    /// Bytes that no part has taken along yet.
-    pub(crate) fn unsent(&self) -> usize {
-        self.body.len()
-    }
-
-    /// Whether no further part may be cut off before the last one.
-    pub(crate) fn is_out_of_parts(&self) -> bool {
-        self.parts >= MAX_PARTS
-    }
-
-    /// Memory in bytes that the object takes.
-    pub(crate) fn memory(&self) -> usize {
+    fn memory(&self) -> usize {
         let stream = if self.stream.is_some() { self.method.memory() } else { 0 };
-        let shares = self.shares.capacity() * size_of::<Part>();
-        self.waiting.capacity() + self.body.capacity() + stream + shares + size_of::<Self>()
+        self.waiting.capacity() + self.body.capacity() + stream
     }
 
-    /// Takes what there is as a part that is not the last.
-    pub(crate) fn cut_part(&mut self) -> Batch {
-        let next = Vec::with_capacity(self.body.capacity());
-        let body = Bytes::from(std::mem::replace(&mut self.body, next));
-        self.parts += 1;
-        self.in_parts += body.len() as u64;
-        let bytes = body.len();
-        let delivery = PartDelivery::new(self.upload.clone(), self.parts, body);
-        Batch::new(Some(self.lane), Vec::new(), bytes, Box::new(delivery))
-    }
-
-    /// Ends the object: its last part, or the whole of it.
-    pub(crate) fn finish(mut self) -> Batch {
+    /// All bytes that are left.
+    fn finish(mut self) -> Vec<u8> {
         if self.stream.is_none() && self.method != Method::None {
             self.start_stream();
         }
         if let Some(stream) = self.stream.take() {
             stream.finish(&mut self.body);
         }
-        let body = Bytes::from(self.body);
-        let bytes = body.len();
-        let size = self.in_parts + bytes as u64;
-        let delivery = LastDelivery::new(self.upload, body, size, self.parts);
-        Batch::new(Some(self.lane), self.shares, bytes, Box::new(delivery))
+        self.body
+    }
+
+    /// Writes the next frame; the bytes of the object in it.
+    fn write(&mut self, place: &mut OnDisk, frame: &mut Vec<u8>) -> u64 {
+        let entries = std::mem::take(&mut place.new_entries);
+        if self.stream.is_none() && self.method != Method::None {
+            journal::write_lines(entries, &self.waiting[place.written..], frame);
+            place.written = self.waiting.len();
+            return 0;
+        }
+        if let Some(stream) = &mut self.stream {
+            stream.flush(&mut self.body);
+        }
+        journal::write_body(entries, place.plain, &self.body, frame);
+        let len = self.body.len() as u64;
+        self.body.clear();
+        // One burst must not keep its room for ever.
+        self.body.shrink_to(WORTH_A_STREAM);
+        len
+    }
+
+    /// The bytes that the journal lacks. The same come out when a later run ends the object.
+    fn finish_on_disk(mut self, plain: Plain) -> (Plain, Vec<u8>) {
+        if self.method != Method::None && self.stream.is_none() {
+            return pack(self.method, &self.waiting);
+        }
+        if let Some(stream) = &mut self.stream {
+            stream.flush(&mut self.body);
+            self.method.write_end(plain.crc, plain.len, &mut self.body);
+        }
+        (plain, self.body)
     }
 }

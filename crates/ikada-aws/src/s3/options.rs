@@ -1,29 +1,11 @@
-//! The options of `s3`, and what they come to.
+//! The options of `s3`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
-use ikada_diag::{Diagnostic, Diagnostics, Spanned, codes};
-use ikada_options::{ByteSize, Choice, Options, PropertyBag, Seconds, Secret};
-use ikada_plugin::registry::BuildContext;
-use ikada_record::json::{DateFormat, DateKey};
+use ikada_diag::Spanned;
+use ikada_options::{ByteSize, Choice, CommaList, Options, Seconds, Secret};
 
-use super::batcher::{Rules, S3Output};
-use super::compress::Method;
-use super::encode::Encoder;
-use super::key::KeyFormat;
-use super::sdk::{ObjectHead, S3Bucket};
 use crate::client::AwsOptions;
-
-/// Smallest part that S3 takes, the last one of an object excepted (Amazon S3, "Multipart upload limits").
-const MIN_PART: u64 = 5 * 1024 * 1024;
-/// Below this size objects are uploaded whole (reference, S3 options).
-const MIN_MULTIPART: u64 = 10 * 1024 * 1024;
-/// Most objects that are open at once.
-const MAX_OPEN: usize = 1_000;
-/// Memory that open objects may take, unless one alone may take more.
-const MAX_HELD: usize = 64 * 1024 * 1024;
 
 /// Gathers records into objects in an Amazon S3 bucket.
 #[derive(Debug, Options)]
@@ -37,8 +19,9 @@ pub struct S3Options {
     ///
     /// Fluent Bit reads time items inside tags as well; here a tag is put in as it is. Names with neither `$UUID` nor
     /// `static_file_path` get a part that nothing else has, before the extension, so that no object overwrites
-    /// another; Fluent Bit puts it behind the extension, and not into the names of large objects. `$INDEX` counts from 0 in
-    /// each run and therefore does not do away with that part.
+    /// another; Fluent Bit puts it behind the extension, and not into the names of large objects. `$INDEX` counts from 0, over all
+    /// runs where there is a `store_dir`, and in each run otherwise; then names get that part too. An object holds records of
+    /// one hour (or day) where its name shows an hour (or day).
     #[option(
         default = "/fluent-bit-logs/$TAG/%Y/%m/%d/%H/%M/%S",
         example = "/logs/$TAG[1]/%Y/%m/%d/%H-$UUID.gz"
@@ -47,6 +30,9 @@ pub struct S3Options {
     /// Characters that part a tag into `$TAG[0]`, `$TAG[1]` and so on.
     #[option(default = ".", example = ".-")]
     pub s3_key_format_tag_delimiters: String,
+    /// Whose days and hours the names show: `UTC`, `local` or a distance from UTC.
+    #[option(default = "UTC", example = "+09:00")]
+    pub s3_key_format_time_zone: Spanned<String>,
     /// Names objects by the format alone: objects of the same name overwrite each other.
     #[option(default = "off")]
     pub static_file_path: bool,
@@ -65,12 +51,17 @@ pub struct S3Options {
     /// Uploads every object whole, not in parts. It is held in memory until then.
     #[option(default = "off")]
     pub use_put_object: bool,
-    /// How objects are compressed. The name gets no extension by itself: write it in `s3_key_format`.
+    /// How objects are compressed, each as one stream. The name gets no extension by itself: write it in `s3_key_format`.
+    ///
+    /// `snappy` is the framed format (`.sz`); Fluent Bit writes raw blocks, which cannot be read once there is more than one.
     #[option(default = "none", example = "gzip")]
     pub compression: Spanned<Compression>,
-    /// The objects' `Content-Type`.
+    /// The objects' `Content-Type`. Without it, what `object_headers` says.
     #[option(example = "application/x-ndjson")]
     pub content_type: Option<String>,
+    /// What `Content-Type` and `Content-Encoding` say of compressed objects.
+    #[option(default = "by_name")]
+    pub object_headers: ObjectHeaders,
     /// What an object holds.
     #[option(default = "json_lines")]
     pub format: Spanned<Format>,
@@ -89,27 +80,44 @@ pub struct S3Options {
     /// Storage class of the objects.
     #[option(example = "STANDARD_IA")]
     pub storage_class: Option<String>,
+    /// How S3 is to encrypt the objects; the bucket's default applies without it.
+    #[option(alias = "server_side_encryption", example = "aws:kms")]
+    pub sse: Option<Spanned<Encryption>>,
+    /// The KMS key for `sse aws:kms`.
+    #[option(alias = "ssekms_key_id", example = "alias/logs")]
+    pub sse_kms_key_id: Option<Spanned<String>>,
+    /// Tags of the objects, at most ten. The role then needs `s3:PutObjectTagging`.
+    #[option(example = "team=web, retention=short")]
+    pub tags: Option<Spanned<CommaList>>,
+    /// A checksum for S3 to check bodies against, and to keep.
+    #[option(example = "crc32")]
+    pub checksum_algorithm: Option<Checksum>,
     /// Sends `Content-MD5` with objects and parts, which buckets with Object Lock ask for.
     #[option(default = "off")]
     pub send_content_md5: bool,
     /// Region, identity and endpoint.
     #[option(flatten)]
     pub aws: AwsOptions,
-    /// Has no effect yet: an open object is held in memory, and what is not uploaded in time at a stop is reported as unsent.
-    #[option(no_effect)]
-    pub store_dir: Option<PathBuf>,
-    /// Has no effect yet: objects are held in memory, within bounds of their own.
-    #[option(no_effect)]
-    pub store_dir_limit_size: Option<ByteSize>,
-    /// Has no effect: records keep their order inside an object, and objects do not wait for each other.
-    #[option(no_effect)]
-    pub preserve_data_ordering: Option<bool>,
-    /// Has no effect: an object that is given up after `retry_limit` is counted as dropped.
-    #[option(no_effect)]
-    pub retry_exhausted_action: Option<String>,
-    /// Has no effect: an object that is given up after `retry_limit` is counted as dropped.
-    #[option(no_effect)]
-    pub quarantine_dir_limit_size: Option<ByteSize>,
+    /// Folder for objects under way: what is written there survives the end of the process, and even of the machine if the disk does.
+    ///
+    /// Records count as delivered once they are on this disk, and a later run completes the objects under the same names. Without
+    /// the option, or where the folder cannot be written, objects are held in memory and records count as delivered when they
+    /// are in the bucket. Fluent Bit always writes to a folder, by default below `/tmp`.
+    #[option(example = "/var/lib/ikada/s3")]
+    pub store_dir: Option<Spanned<PathBuf>>,
+    /// Bytes that objects under way may take in `store_dir`. From there on objects are completed early, and no more records are taken until
+    /// there is room. Four fifths of what is free on the disk at the start when it is not given, or 0.
+    #[option(default = "0", example = "2G")]
+    pub store_dir_limit_size: ByteSize,
+    /// Uploads objects of the same kind one after another, so that the newest is also the last one written.
+    #[option(default = "on")]
+    pub preserve_data_ordering: bool,
+    /// What becomes of a stored object that is given up after `retry_limit`: `quarantine` keeps it for the next start, `delete` lets it go.
+    #[option(default = "quarantine")]
+    pub retry_exhausted_action: Exhausted,
+    /// Bytes of objects that are kept after they were given up; above it they are deleted. 0 is no bound.
+    #[option(default = "0")]
+    pub quarantine_dir_limit_size: ByteSize,
     /// Has no effect: files as such are not uploaded.
     #[option(no_effect)]
     pub blob_database_file: Option<PathBuf>,
@@ -151,7 +159,7 @@ pub enum Compression {
     Gzip,
     /// Zstandard; the whole object is one frame.
     Zstd,
-    /// Not supported yet.
+    /// Snappy's framed format; the whole object is one stream.
     Snappy,
     /// Not supported yet.
     Parquet,
@@ -174,175 +182,51 @@ pub enum Format {
     Arrow,
 }
 
-impl S3Options {
-    /// Checks the options against each other and makes the output they ask for.
-    pub(crate) fn build(
-        mut self,
-        bag: &PropertyBag,
-        cx: &BuildContext,
-        diags: &mut Diagnostics,
-    ) -> Option<S3Output> {
-        let rules = self.rules(diags);
-        let encoder = self.encoder(cx, diags);
-        self.default_region();
-        let destination = self.aws.destination(None, bag, cx.net.as_ref(), diags);
-        if self.bucket.value.contains(['/', ' ']) {
-            let message = format!("`{}` is no bucket name", self.bucket.value);
-            diags.push(
-                Diagnostic::error(codes::BAD_VALUE, message)
-                    .at(self.bucket.span)
-                    .help("type the name alone; folders belong to `s3_key_format`"),
-            );
-            return None;
-        }
-        let (rules, encoder, destination) = (rules?, encoder?, destination?);
-        let head = ObjectHead {
-            content_type: self.content_type,
-            content_encoding: rules.method.content_encoding(),
-            canned_acl: self.canned_acl,
-            storage_class: self.storage_class,
-            content_md5: self.send_content_md5,
-        };
-        let store = S3Bucket::new(destination, self.bucket.value, head);
-        Some(S3Output::new(rules, encoder, Arc::new(store)))
-    }
-
-    /// Stand-ins do not care for the region, and Fluent Bit never asks for one here.
-    fn default_region(&mut self) {
-        let is_known =
-            ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().any(|name| std::env::var_os(name).is_some());
-        if let (None, Some(endpoint), false) = (&self.aws.region, &self.aws.endpoint, is_known) {
-            self.aws.region = Some(Spanned::new("us-east-1".to_owned(), endpoint.span));
-        }
-    }
-
-    fn rules(&self, diags: &mut Diagnostics) -> Option<Rules> {
-        let keys = self.keys(diags);
-        let method = self.method(diags);
-        let total_size = self.total_size(diags);
-        let part_size = self.part_size(diags);
-        let (keys, method, total_size, part_size) = (keys?, method?, total_size?, part_size?);
-
-        let goes_up_whole = self.use_put_object || total_size < MIN_MULTIPART;
-        let part_size = (!goes_up_whole).then_some(part_size as usize);
-        let in_memory = part_size.unwrap_or(total_size as usize);
-        Some(Rules {
-            keys,
-            method,
-            total_size,
-            part_size,
-            timeout: self.upload_timeout.0.max(Duration::from_secs(1)),
-            max_open: MAX_OPEN,
-            max_held: MAX_HELD.max(2 * in_memory),
-        })
-    }
-
-    fn keys(&self, diags: &mut Diagnostics) -> Option<KeyFormat> {
-        let format = &self.s3_key_format;
-        match KeyFormat::parse(&format.value, &self.s3_key_format_tag_delimiters, self.static_file_path) {
-            Ok(keys) => Some(keys),
-            Err(error) => {
-                let message = format!("`s3_key_format`: `{}` {error}", format.value);
-                let help = match format.value.trim_start_matches('/') {
-                    "" => "type `/logs/$TAG/%Y/%m/%d/$UUID`".to_owned(),
-                    named => format!("type `/{named}`"),
-                };
-                diags.push(Diagnostic::error(codes::BAD_TEMPLATE, message).at(format.span).help(help));
-                None
-            }
-        }
-    }
-
-    fn method(&self, diags: &mut Diagnostics) -> Option<Method> {
-        match self.compression.value {
-            Compression::None => Some(Method::None),
-            Compression::Gzip => Some(Method::GZIP),
-            Compression::Zstd => Some(Method::ZSTD),
-            other => {
-                let message = format!("`compression {}` is not supported", other.name());
-                diags.push(
-                    Diagnostic::error(codes::UNSUPPORTED_OPTION, message)
-                        .at(self.compression.span)
-                        .help("type `gzip`, `zstd` or `none`"),
-                );
-                None
-            }
-        }
-    }
-
-    fn total_size(&self, diags: &mut Diagnostics) -> Option<u64> {
-        let (smallest, largest) =
-            (1_000_000, if self.use_put_object { 1_000_000_000 } else { 50_000_000_000 });
-        in_range("total_file_size", &self.total_file_size, smallest, largest, diags)
-    }
-
-    fn part_size(&self, diags: &mut Diagnostics) -> Option<u64> {
-        let written = &self.upload_chunk_size;
-        if written.value.0 < MIN_PART {
-            let message = format!("`upload_chunk_size` is {MIN_PART}, the least that S3 takes");
-            diags.push(Diagnostic::note(codes::ADJUSTED_VALUE, message).at(written.span));
-            return Some(MIN_PART);
-        }
-        let is_packed = self.compression.value != Compression::None;
-        let largest = if is_packed { 5_000_000_000 } else { 50_000_000 };
-        in_range("upload_chunk_size", written, MIN_PART, largest, diags)
-    }
-
-    fn encoder(&self, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Encoder> {
-        match self.format.value {
-            Format::JsonLines => {}
-            Format::Json => {
-                let message = "`format json` writes one object per line, as `json_lines` does";
-                diags.push(Diagnostic::warning(codes::ADJUSTED_VALUE, message).at(self.format.span));
-            }
-            other => {
-                let message = format!("`format {}` is not supported", other.name());
-                diags.push(
-                    Diagnostic::error(codes::UNSUPPORTED_OPTION, message)
-                        .at(self.format.span)
-                        .help("type `json_lines`"),
-                );
-                return None;
-            }
-        }
-        Some(Encoder::new(self.date_key(diags)?, self.log_key.as_deref(), cx.service.json))
-    }
-
-    fn date_key(&self, diags: &mut Diagnostics) -> Option<Option<DateKey>> {
-        let written = &self.json_date_format;
-        let Ok(format) = written.value.parse::<DateFormat>() else {
-            let message = format!("`json_date_format`: `{}` is no date format", written.value);
-            diags.push(
-                Diagnostic::error(codes::BAD_VALUE, message)
-                    .at(written.span)
-                    .help("type `iso8601`, `double`, `java_sql_timestamp`, `epoch` or `epoch_ms`"),
-            );
-            return None;
-        };
-        let key = &self.json_date_key;
-        let is_off = ["false", "off", "no"].iter().any(|word| key.eq_ignore_ascii_case(word));
-        Some((!is_off).then(|| DateKey::new(key, format)))
-    }
+/// What `Content-Type` and `Content-Encoding` say of compressed objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
+pub enum ObjectHeaders {
+    /// A name that tells how the object is compressed (`x.gz`) is a file of that type; without one a browser is told to unpack.
+    ByName,
+    /// `Content-Encoding` whatever the name, and no `Content-Type` but `content_type`.
+    FluentBit,
 }
 
-fn in_range(
-    name: &str,
-    written: &Spanned<ByteSize>,
-    smallest: u64,
-    largest: u64,
-    diags: &mut Diagnostics,
-) -> Option<u64> {
-    let size = written.value.0;
-    if (smallest..=largest).contains(&size) {
-        return Some(size);
-    }
-    let (low, high) = (ByteSize(smallest), ByteSize(largest));
-    diags.push(
-        Diagnostic::error(codes::BAD_VALUE, format!("`{name}` is out of its range"))
-            .at(written.span)
-            .help(format!("type a size from `{low}` to `{high}`")),
-    );
-    None
+/// How S3 encrypts objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
+pub enum Encryption {
+    /// With keys that S3 manages.
+    #[choice("aes256")]
+    Aes256,
+    /// With a key of KMS.
+    #[choice("aws:kms", "kms")]
+    Kms,
+    /// Twice, with a key of KMS.
+    #[choice("aws:kms:dsse")]
+    KmsDsse,
+}
+
+/// A checksum that S3 knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
+pub enum Checksum {
+    /// CRC-32.
+    Crc32,
+    /// CRC-32C.
+    Crc32c,
+    /// CRC-64/NVME.
+    Crc64nvme,
+    /// SHA-1.
+    Sha1,
+    /// SHA-256.
+    Sha256,
+}
+
+/// What becomes of an object that is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
+pub enum Exhausted {
+    /// It is kept, and tried again after the next start.
+    Quarantine,
+    /// It is deleted.
+    Delete,
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Builder, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ObjectCannedAcl, StorageClass};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, EncodingType, ObjectCannedAcl,
+    ServerSideEncryption, StorageClass,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::timeout::TimeoutConfig;
 use base64::Engine as _;
@@ -29,6 +32,13 @@ const SLOWEST: u64 = 512 * 1024;
 pub(crate) struct ObjectHead {
     pub(crate) content_type: Option<String>,
     pub(crate) content_encoding: Option<&'static str>,
+    pub(crate) encryption: Option<ServerSideEncryption>,
+    /// The key of `aws:kms`.
+    pub(crate) kms_key: Option<String>,
+    /// As S3 reads them: `a=b&c=d`, encoded as in a query.
+    pub(crate) tags: Option<String>,
+    /// What S3 is to check bodies against.
+    pub(crate) checksum: Option<ChecksumAlgorithm>,
     pub(crate) canned_acl: Option<String>,
     pub(crate) storage_class: Option<String>,
     /// Sends `Content-MD5`.
@@ -58,8 +68,12 @@ impl S3Bucket {
 
     async fn connect(&self) -> Result<Client, Failure> {
         let shared = self.destination.session.sdk_config().await?;
+        let checksums = match self.head.checksum {
+            Some(_) => RequestChecksumCalculation::WhenSupported,
+            None => RequestChecksumCalculation::WhenRequired,
+        };
         let mut builder = Builder::from(shared)
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .request_checksum_calculation(checksums)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         if let Some(url) = &self.destination.endpoint {
             builder = builder.endpoint_url(url).force_path_style(true);
@@ -114,6 +128,10 @@ impl S3Bucket {
                 .set_content_encoding(self.head.content_encoding.map(str::to_owned))
                 .set_acl(self.acl())
                 .set_storage_class(self.class())
+                .set_server_side_encryption(self.head.encryption.clone())
+                .set_ssekms_key_id(self.head.kms_key.clone())
+                .set_tagging(self.head.tags.clone())
+                .set_checksum_algorithm(self.head.checksum.clone())
                 .set_content_md5(md5.clone())
                 .body(ByteStream::from(body.clone()))
                 .customize();
@@ -143,6 +161,10 @@ impl S3Bucket {
                 .set_content_encoding(self.head.content_encoding.map(str::to_owned))
                 .set_acl(self.acl())
                 .set_storage_class(self.class())
+                .set_server_side_encryption(self.head.encryption.clone())
+                .set_ssekms_key_id(self.head.kms_key.clone())
+                .set_tagging(self.head.tags.clone())
+                .set_checksum_algorithm(self.head.checksum.clone())
                 .send()
                 .await
         };
@@ -161,6 +183,7 @@ impl S3Bucket {
                 .key(key)
                 .upload_id(id)
                 .part_number(number)
+                .set_checksum_algorithm(self.head.checksum.clone())
                 .set_content_md5(md5.clone())
                 .body(ByteStream::from(body.clone()))
                 .customize();
@@ -172,14 +195,34 @@ impl S3Bucket {
         };
         let answer = self.call(send).await?;
         let etag = answer.e_tag.ok_or_else(|| Failure::transient("the answer to UploadPart has no ETag"))?;
-        Ok(TakenPart { number, etag })
+        let sums = [
+            answer.checksum_crc32,
+            answer.checksum_crc32_c,
+            answer.checksum_crc64_nvme,
+            answer.checksum_sha1,
+            answer.checksum_sha256,
+        ];
+        let checksum = self.head.checksum.is_some().then(|| sums.into_iter().flatten().next()).flatten();
+        Ok(TakenPart { number, etag, checksum })
+    }
+
+    fn completed(&self, part: &TakenPart) -> CompletedPart {
+        let builder = CompletedPart::builder().part_number(part.number).e_tag(&part.etag);
+        let sum = part.checksum.clone();
+        let builder = match &self.head.checksum {
+            Some(ChecksumAlgorithm::Crc32) => builder.set_checksum_crc32(sum),
+            Some(ChecksumAlgorithm::Crc32C) => builder.set_checksum_crc32_c(sum),
+            Some(ChecksumAlgorithm::Crc64Nvme) => builder.set_checksum_crc64_nvme(sum),
+            Some(ChecksumAlgorithm::Sha1) => builder.set_checksum_sha1(sum),
+            Some(ChecksumAlgorithm::Sha256) => builder.set_checksum_sha256(sum),
+            _ => builder,
+        };
+        builder.build()
     }
 
     async fn complete_upload(&self, key: &str, id: &str, parts: &[TakenPart]) -> Result<(), Failure> {
-        let part =
-            |part: &TakenPart| CompletedPart::builder().part_number(part.number).e_tag(&part.etag).build();
-        let parts =
-            CompletedMultipartUpload::builder().set_parts(Some(parts.iter().map(part).collect())).build();
+        let parts = parts.iter().map(|part| self.completed(part)).collect();
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let send = async |client: Client| {
             let request = client.complete_multipart_upload().bucket(&self.name).key(key).upload_id(id);
             request.multipart_upload(parts.clone()).send().await
@@ -197,6 +240,21 @@ impl S3Bucket {
         }
     }
 
+    async fn list_uploads(&self, key: &str) -> Result<Vec<String>, Failure> {
+        let send = async |client: Client| {
+            let request = client.list_multipart_uploads().bucket(&self.name).prefix(key);
+            // Keys may hold what XML cannot.
+            request.encoding_type(EncodingType::Url).send().await
+        };
+        let answer = self.call(send).await?;
+        // The prefix is the whole key; what else starts with it is encoded to something longer.
+        let encoded = url_encoded(key);
+        let uploads = answer.uploads.unwrap_or_default().into_iter();
+        let of_key = uploads
+            .filter(|upload| upload.key.as_deref().is_some_and(|found| found == encoded || found == key));
+        Ok(of_key.filter_map(|upload| upload.upload_id).collect())
+    }
+
     async fn head_object(&self, key: &str) -> Result<Option<u64>, Failure> {
         let send = async |client: Client| client.head_object().bucket(&self.name).key(key).send().await;
         match self.call(send).await {
@@ -211,6 +269,25 @@ impl fmt::Debug for S3Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("S3Bucket").field("name", &self.name).field("head", &self.head).finish_non_exhaustive()
     }
+}
+
+/// Text as it stands in a query, except that `/` stays: how S3 encodes keys in listings, and takes tags.
+pub(super) fn url_encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => {
+                out.push(char::from(byte))
+            }
+            other => {
+                out.push('%');
+                for half in [other >> 4, other & 15] {
+                    out.push(char::from_digit(u32::from(half), 16).map_or('0', |c| c.to_ascii_uppercase()));
+                }
+            }
+        }
+    }
+    out
 }
 
 /// The time for a large body, where the session's is too short.
@@ -244,6 +321,10 @@ impl ObjectStore for S3Bucket {
 
     fn abort<'a>(&'a self, key: &'a str, id: &'a str) -> Answer<'a, ()> {
         Box::pin(self.abort_upload(key, id))
+    }
+
+    fn uploads_of<'a>(&'a self, key: &'a str) -> Answer<'a, Vec<String>> {
+        Box::pin(self.list_uploads(key))
     }
 
     fn size_of<'a>(&'a self, key: &'a str) -> Answer<'a, Option<u64>> {

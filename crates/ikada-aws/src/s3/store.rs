@@ -16,6 +16,8 @@ pub(crate) struct TakenPart {
     pub(crate) number: i32,
     /// What S3 calls it.
     pub(crate) etag: String,
+    /// Its checksum, where one was asked for.
+    pub(crate) checksum: Option<String>,
 }
 
 /// One bucket, with everything the options say of its objects.
@@ -36,6 +38,9 @@ pub(crate) trait ObjectStore: Send + Sync {
 
     /// Lets an upload's parts go.
     fn abort<'a>(&'a self, key: &'a str, id: &'a str) -> Answer<'a, ()>;
+
+    /// The identifiers of all unfinished uploads of an object.
+    fn uploads_of<'a>(&'a self, key: &'a str) -> Answer<'a, Vec<String>>;
 
     /// The size of an object; `None` when there is none.
     fn size_of<'a>(&'a self, key: &'a str) -> Answer<'a, Option<u64>>;

@@ -16,20 +16,21 @@ use super::batcher::{Rules, S3Output};
 use super::compress::Method;
 use super::encode::Encoder;
 use super::fake::{FakeStore, Fault, refusal};
-use super::key::KeyFormat;
+use super::key::{KeyFormat, KeyRules};
 use crate::client::{Failure, FailureKind};
 
-const TIMEOUT: Duration = Duration::from_secs(600);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(600);
 
-fn rules(format: &str) -> Rules {
+pub(super) fn rules(format: &str) -> Rules {
     Rules {
-        keys: KeyFormat::parse(format, ".", false).unwrap(),
+        keys: KeyFormat::parse(format, KeyRules::default()).unwrap(),
         method: Method::None,
         total_size: 20_000,
         part_size: Some(5_000),
         timeout: TIMEOUT,
         max_open: 100,
         max_held: 1 << 20,
+        in_order: true,
     }
 }
 
@@ -48,7 +49,7 @@ impl Rig {
 
     fn with_encoder(rules: Rules, encoder: Encoder) -> Self {
         let store = Arc::new(FakeStore::default());
-        let output = S3Output::new(rules, encoder, store.clone());
+        let output = S3Output::new(rules, encoder, store.clone(), None);
         Self { output, store, ledger: Arc::default(), start: Instant::now() }
     }
 
@@ -79,7 +80,7 @@ impl Rig {
     }
 }
 
-async fn deliver(mut batch: Batch, attempts: usize) -> &'static str {
+pub(super) async fn deliver(mut batch: Batch, attempts: usize) -> &'static str {
     for _ in 0..attempts {
         let reason = match batch.delivery.attempt().await {
             Outcome::Delivered => {
@@ -97,7 +98,7 @@ async fn deliver(mut batch: Batch, attempts: usize) -> &'static str {
     "given up"
 }
 
-fn record(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn record(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut record = Vec::new();
     write::map_header(&mut record, fields.len());
     for (key, value) in fields {
@@ -107,7 +108,7 @@ fn record(fields: &[(&str, &str)]) -> Vec<u8> {
     record
 }
 
-fn chunk(tag: &str, lines: &[String]) -> Chunk {
+pub(super) fn chunk(tag: &str, lines: &[String]) -> Chunk {
     let mut builder = ChunkBuilder::new(Tag::from(tag));
     for (at, line) in lines.iter().enumerate() {
         builder.push_record(Timestamp::new(1_700_000_000 + at as i64, 0), &record(&[("log", line)]));
@@ -115,16 +116,17 @@ fn chunk(tag: &str, lines: &[String]) -> Chunk {
     builder.finish(Receipt::unwatched())
 }
 
-fn lines(name: &str, count: usize, len: usize) -> Vec<String> {
+pub(super) fn lines(name: &str, count: usize, len: usize) -> Vec<String> {
     (0..count).map(|at| format!("{name} {at} {}", "x".repeat(len))).collect()
 }
 
-fn unpack(method: Method, data: &[u8]) -> String {
+pub(super) fn unpack(method: Method, data: &[u8]) -> String {
     let mut text = String::new();
     let mut reader: Box<dyn Read + '_> = match method {
         Method::None => Box::new(data),
         Method::Gzip(_) => Box::new(flate2::read::GzDecoder::new(data)),
         Method::Zstd(_) => Box::new(zstd::stream::read::Decoder::new(data).unwrap()),
+        Method::Snappy => Box::new(snap::read::FrameDecoder::new(data)),
     };
     reader.read_to_string(&mut text).unwrap();
     text
@@ -342,6 +344,90 @@ async fn tags_share_an_object_unless_the_format_names_them() {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn no_object_holds_entries_of_an_hour_that_is_not_in_its_name(
+        times in prop::collection::vec(0i64..40_000, 1..200), hourly in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let mut rig = Rig::new(rules(if hourly { "/%Y-%m-%dT%H/$UUID" } else { "/%Y-%m-%d/$UUID" }));
+            let mut builder = ChunkBuilder::new(Tag::from("app"));
+            for secs in &times {
+                let time = Timestamp::new(1_700_000_000 + secs, 0);
+                let shown = chrono::DateTime::from_timestamp(time.secs(), 0).unwrap();
+                let line = shown.format("%Y-%m-%dT%H").to_string();
+                builder.push_record(time, &record(&[("log", &line)]));
+            }
+            rig.push_chunk(builder.finish(Receipt::unwatched()), rig.start);
+            rig.finish().await;
+            let mut count = 0;
+            for (key, body) in rig.store.objects() {
+                let (date, _) = key.split_once('/').unwrap();
+                let text = String::from_utf8(body).unwrap();
+                assert!(text.lines().all(|line| line.starts_with(date)), "{key}: {text}");
+                count += text.lines().count();
+            }
+            assert_eq!(count, times.len());
+        });
+    }
+}
+
+#[tokio::test]
+async fn what_is_ready_and_on_its_way_is_bounded() {
+    let mut rig = Rig::new(Rules {
+        part_size: Some(6_000_000),
+        total_size: 1 << 30,
+        max_held: 1 << 26,
+        ..rules("/$TAG")
+    });
+    let all = lines("a", 100, 10_000);
+    let mut under_way = Vec::new();
+    while !rig.output.is_full() {
+        rig.push("app", &all);
+        under_way.extend(rig.output.pop(rig.start));
+        let (held, count) = (rig.output.held(), under_way.len());
+        assert!(held < 9_000_000 && count < 4, "{held} bytes, {count} batches");
+    }
+    for batch in under_way {
+        deliver(batch, 1).await;
+    }
+    assert!(!rig.output.is_full());
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn objects_of_a_kind_go_one_after_another_if_they_are_to() {
+    for (in_order, expected) in [(true, 1), (false, 3)] {
+        let mut rig = Rig::new(Rules { in_order, part_size: None, ..rules("/$TAG/%H") });
+        for hour in 0..3 {
+            let mut builder = ChunkBuilder::new(Tag::from("app"));
+            builder.push_record(Timestamp::new(hour * 3600, 0), &record(&[("log", "x")]));
+            rig.push_chunk(builder.finish(Receipt::unwatched()), rig.start);
+        }
+        rig.output.close_all();
+        let mut lanes = std::collections::BTreeSet::new();
+        while let Some(batch) = rig.output.pop(rig.start) {
+            lanes.insert(batch.lane);
+            deliver(batch, 1).await;
+        }
+        assert_eq!(lanes.len(), expected);
+        rig.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_whose_creation_was_never_answered_is_found_and_aborted() {
+    let mut rig = Rig::new(rules("/$TAG"));
+    rig.store.fault("create", Fault::LoseAnswer);
+    rig.store.fault("list", Fault::Refuse(Failure::transient("lost")));
+    rig.push("app", &lines("a", 100, 80));
+    assert_eq!(rig.deliver_all(2).await, ["delivered", "delivered"]);
+    rig.finish().await;
+}
+
 #[tokio::test]
 async fn ten_thousand_tags_stay_within_the_bounds() {
     let mut rig = Rig::new(Rules { max_open: 50, max_held: 60_000, method: Method::GZIP, ..rules("/$TAG") });
@@ -366,7 +452,7 @@ async fn a_record_larger_than_a_part_goes_through() {
 
 #[tokio::test]
 async fn objects_of_the_same_name_go_one_after_another() {
-    let keys = KeyFormat::parse("/latest.json", ".", true).unwrap();
+    let keys = KeyFormat::parse("/latest.json", KeyRules { is_static: true, ..KeyRules::default() }).unwrap();
     let mut rig = Rig::new(Rules { keys, part_size: None, ..rules("/x") });
     rig.push("app", &lines("a", 2_000, 80));
     let mut lanes = VecDeque::new();
@@ -400,7 +486,7 @@ proptest! {
     #[test]
     fn every_entry_is_in_exactly_one_object_and_in_order(
         steps in steps(),
-        method in prop_oneof![Just(Method::None), Just(Method::GZIP), Just(Method::ZSTD)],
+        method in prop_oneof![Just(Method::None), Just(Method::GZIP), Just(Method::ZSTD), Just(Method::Snappy)],
         part_size in prop_oneof![Just(None), Just(Some(5_000)), Just(Some(40_000))],
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();

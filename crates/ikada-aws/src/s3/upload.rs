@@ -14,7 +14,6 @@
 //!
 //! The key was decided when the object was opened. A repeated call writes the same bytes to the same place.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,27 +28,30 @@ use crate::client::{Failure, FailureKind};
 /// Unfinished uploads that are remembered for being aborted. The rest is left to the bucket's lifecycle rule.
 const MAX_LEFTOVERS: usize = 1_000;
 
-/// How long an object waits while a leftover is aborted.
-const ABORT_TIME: Duration = Duration::from_secs(5);
+/// How long leftovers are aborted for after an object was uploaded.
+const TIDY_TIME: Duration = Duration::from_secs(5);
+
+/// How often a leftover is tried before it is left to a later object, and the wait in between.
+const TIDY_TRIES: u32 = 5;
+const TIDY_PAUSE: Duration = Duration::from_millis(50);
 
 /// All objects on their way to one bucket.
 pub(crate) struct Uploads {
-    store: Arc<dyn ObjectStore>,
+    pub(super) store: Arc<dyn ObjectStore>,
     leftovers: Mutex<Vec<Leftover>>,
-    /// The last completion or PutObject succeeded.
-    is_healthy: AtomicBool,
 }
 
-/// An upload that nobody will complete.
+/// What nobody will complete.
 struct Leftover {
     key: String,
-    id: String,
+    /// The upload; every upload of the key where it is not known.
+    id: Option<String>,
 }
 
 impl Uploads {
     /// No objects yet.
     pub(crate) fn new(store: Arc<dyn ObjectStore>) -> Arc<Self> {
-        Arc::new(Self { store, leftovers: Mutex::default(), is_healthy: AtomicBool::new(false) })
+        Arc::new(Self { store, leftovers: Mutex::default() })
     }
 
     fn leftovers(&self) -> MutexGuard<'_, Vec<Leftover>> {
@@ -63,19 +65,69 @@ impl Uploads {
         }
     }
 
-    /// Aborts one upload that was given up, if S3 is known to answer.
-    async fn abort_leftover(&self) {
-        if !self.is_healthy.load(Relaxed) {
-            return;
-        }
-        let Some(leftover) = self.leftovers().pop() else { return };
-        let abort = self.store.abort(&leftover.key, &leftover.id);
-        if let Ok(Ok(())) = tokio::time::timeout(ABORT_TIME, abort).await {
-            return;
-        }
-        self.is_healthy.store(false, Relaxed);
-        self.leave(leftover);
+    /// Aborts what was given up, once S3 is known to answer.
+    pub(crate) async fn tidy(&self) {
+        drop(tokio::time::timeout(TIDY_TIME, self.tidy_all()).await);
     }
+
+    async fn tidy_all(&self) {
+        loop {
+            let Some(leftover) = self.leftovers().pop() else { return };
+            // Whoever is cut off here puts it back.
+            let mut held = Held { all: self, leftover: Some(leftover) };
+            for _ in 0..TIDY_TRIES {
+                let Some(leftover) = &held.leftover else { break };
+                match self.clear(leftover).await {
+                    Ok(()) => held.leftover = None,
+                    Err(failure) if is_refusal(&failure) => {
+                        warn!(
+                            key = %leftover.key,
+                            "unfinished uploads cannot be aborted, leave them to a lifecycle rule: {}", failure.cause
+                        );
+                        held.leftover = None;
+                    }
+                    Err(_) => tokio::time::sleep(TIDY_PAUSE).await,
+                }
+            }
+            if held.leftover.is_some() {
+                return;
+            }
+        }
+    }
+
+    async fn clear(&self, leftover: &Leftover) -> Result<(), Failure> {
+        match &leftover.id {
+            Some(id) => self.store.abort(&leftover.key, id).await,
+            None => self.abort_strays(&leftover.key).await,
+        }
+    }
+
+    /// Aborts every unfinished upload of a key, whose object is there or given up.
+    pub(super) async fn abort_strays(&self, key: &str) -> Result<(), Failure> {
+        for id in self.store.uploads_of(key).await? {
+            self.store.abort(key, &id).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A leftover that is being aborted.
+struct Held<'a> {
+    all: &'a Uploads,
+    leftover: Option<Leftover>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(leftover) = self.leftover.take() {
+            self.all.leave(leftover);
+        }
+    }
+}
+
+/// Whether S3 has said that it did nothing. Anything else, an error of its own too, leaves that open.
+pub(super) fn is_refusal(failure: &Failure) -> bool {
+    failure.cause.status.is_some_and(|status| (300..500).contains(&status))
 }
 
 /// What the batches of one object share.
@@ -90,6 +142,8 @@ struct State {
     /// S3's identifier, once there is one.
     id: Option<String>,
     taken: Vec<TakenPart>,
+    /// A creation was never answered.
+    may_have_strays: bool,
     /// Why the object can never be completed.
     failed: Option<(DropReason, SendError)>,
 }
@@ -123,9 +177,16 @@ impl Upload {
         if let Some(id) = known {
             return Ok(id);
         }
-        let id = self.all.store.create(&self.key).await?;
-        self.state().id = Some(id.clone());
-        Ok(id)
+        match self.all.store.create(&self.key).await {
+            Ok(id) => {
+                self.state().id = Some(id.clone());
+                Ok(id)
+            }
+            Err(failure) => {
+                self.state().may_have_strays |= !is_refusal(&failure);
+                Err(failure)
+            }
+        }
     }
 
     async fn put_part(&self, number: i32, body: Bytes) -> Result<(), Failure> {
@@ -135,17 +196,14 @@ impl Upload {
         Ok(())
     }
 
-    /// The upload, if S3 knows one, for being aborted.
-    fn take_leftover(&self) -> Option<Leftover> {
-        let id = self.state().id.take()?;
-        Some(Leftover { key: self.key.clone(), id })
-    }
-
-    async fn abort(&self) {
-        let Some(leftover) = self.take_leftover() else { return };
-        if let Err(failure) = self.all.store.abort(&leftover.key, &leftover.id).await {
-            warn!(key = %self.key, "an unfinished upload could not be aborted yet: {}", failure.cause);
-            self.all.leave(leftover);
+    /// Leaves what S3 still holds of the object for being aborted. Where an upload may be unknown, all of the key's are.
+    fn leave(&self) {
+        let mut state = self.state();
+        let (id, has_strays) = (state.id.take(), std::mem::take(&mut state.may_have_strays));
+        drop(state);
+        let id = id.filter(|_| !has_strays);
+        if id.is_some() || has_strays {
+            self.all.leave(Leftover { key: self.key.clone(), id });
         }
     }
 
@@ -234,16 +292,15 @@ impl LastDelivery {
     }
 
     async fn send(&mut self) -> Outcome {
-        self.upload.all.abort_leftover().await;
         let outcome = match self.parts {
             0 => self.put_whole().await,
             _ => self.put_end().await,
         };
-        let is_delivered = matches!(outcome, Outcome::Delivered);
-        if is_delivered {
+        if matches!(outcome, Outcome::Delivered) {
             debug!(key = %self.upload.key, bytes = self.size, parts = self.parts, "object uploaded");
+            self.upload.leave();
+            self.upload.all.tidy().await;
         }
-        self.upload.all.is_healthy.store(is_delivered, Relaxed);
         outcome
     }
 
@@ -256,7 +313,7 @@ impl LastDelivery {
 
     async fn put_end(&mut self) -> Outcome {
         if let Some((reason, cause)) = self.upload.failure() {
-            self.upload.abort().await;
+            self.abort().await;
             return Outcome::Rejected { reason, cause };
         }
         let outcome = match self.complete().await {
@@ -267,9 +324,15 @@ impl LastDelivery {
             Err(failure) => self.upload.outcome_of(failure),
         };
         if matches!(outcome, Outcome::Rejected { .. }) {
-            self.upload.abort().await;
+            self.abort().await;
         }
         outcome
+    }
+
+    /// Aborts the upload, now or when another object has been delivered.
+    async fn abort(&self) {
+        self.upload.leave();
+        self.upload.all.tidy().await;
     }
 
     async fn complete(&mut self) -> Result<(), Failure> {
@@ -286,8 +349,7 @@ impl LastDelivery {
             return self.check_completed(failure).await;
         }
         // A refusal says that nothing was completed; anything else leaves it open.
-        let is_refusal = failure.cause.status.is_some_and(|status| (300..500).contains(&status));
-        self.may_be_complete |= !is_refusal;
+        self.may_be_complete |= !is_refusal(&failure);
         Err(failure)
     }
 
@@ -319,8 +381,6 @@ impl Delivery for LastDelivery {
 /// An upload that is given up is left to the next object for being aborted.
 impl Drop for LastDelivery {
     fn drop(&mut self) {
-        if let Some(leftover) = self.upload.take_leftover() {
-            self.upload.all.leave(leftover);
-        }
+        self.upload.leave();
     }
 }

@@ -150,7 +150,7 @@ fn what_the_options_say_stands_in_the_request() {
             .unwrap();
         let options = "bucket logs\nuse_put_object on\ncompression GZIP\ncontent_type application/x-ndjson\n\
              canned_acl bucket-owner-full-control\nstorage_class STANDARD_IA\nsend_content_md5 on\n\
-             s3_key_format /p/$TAG[0]/$TAG[1]/y=%Y/m=%m/d=%d/%H%M%S-$UUID.log.gz\n";
+             object_headers fluent_bit\ns3_key_format /p/$TAG[0]/$TAG[1]/y=%Y/m=%m/d=%d/%H%M%S-$UUID.log.gz\n";
         let mut rig = Rig::new(&aws, options);
         rig.push("app.web", &lines(3, 10));
         rig.finish().await;
@@ -188,8 +188,76 @@ fn what_the_options_do_not_say_does_not() {
         rig.push("app", &lines(3, 10));
         rig.finish().await;
         let request = &aws.requests(Service::S3)[0];
-        for name in ["content-type", "content-encoding", "x-amz-acl", "x-amz-storage-class", "content-md5"] {
+        for name in ["content-encoding", "x-amz-acl", "x-amz-storage-class", "x-amz-tagging", "content-md5"] {
             assert_eq!(request.header(name), None, "{name}");
+        }
+        assert_eq!(request.header("content-type"), Some("application/x-ndjson"));
+
+        let mut rig = Rig::new(&aws, "bucket logs\nobject_headers fluent_bit\n");
+        rig.push("app", &lines(3, 10));
+        rig.finish().await;
+        assert_eq!(aws.requests(Service::S3)[1].header("content-type"), None);
+    });
+}
+
+#[test]
+fn a_compressed_object_is_unpacked_by_its_name_or_by_its_encoding_but_never_twice() {
+    in_child("a_compressed_object_is_unpacked_by_its_name_or_by_its_encoding_but_never_twice", async {
+        let cases = [
+            ("compression gzip\ns3_key_format /x.log.gz\n", "application/gzip", None),
+            ("compression gzip\ns3_key_format /x.log\n", "application/x-ndjson", Some("gzip")),
+            ("compression zstd\ns3_key_format /$TAG/x.zst\n", "application/zstd", None),
+            ("compression zstd\nlog_key log\n", "text/plain", Some("zstd")),
+            ("compression snappy\n", "application/x-snappy-framed", None),
+            ("compression gzip\ncontent_type a/b\ns3_key_format /x.gz\n", "a/b", None),
+        ];
+        for (options, content_type, encoding) in cases {
+            let aws = local_aws();
+            let mut rig = Rig::new(&aws, &format!("bucket logs\n{options}"));
+            rig.push("app", &lines(3, 10));
+            rig.finish().await;
+            let object = aws.s3().objects("logs").into_values().next().unwrap();
+            assert_eq!(object.content_type.as_deref(), Some(content_type), "{options}");
+            assert_eq!(object.content_encoding.as_deref(), encoding, "{options}");
+        }
+    });
+}
+
+#[test]
+fn keys_tags_and_checksums_stand_where_s3_looks_for_them() {
+    in_child("keys_tags_and_checksums_stand_where_s3_looks_for_them", async {
+        let options = "bucket logs\nlog_key log\nsse aws:kms\nsse_kms_key_id alias/logs\n\
+             tags team=web app, path=/a\nchecksum_algorithm sha256\n";
+        for (count, calls) in
+            [(10, vec!["PutObject"]), (TWO_PARTS_AND_A_TAIL / 1_000, vec!["CreateMultipartUpload"])]
+        {
+            let aws = LocalAws::start(Config { capture: true, ..Config::default() }).unwrap();
+            let mut rig = Rig::new(&aws, options);
+            let lines = lines(count, 1_000);
+            rig.push("app", &lines);
+            rig.finish().await;
+            assert_holds(&object(&aws).1, &lines);
+            let requests = aws.requests(Service::S3);
+            let request =
+                requests.iter().find(|request| calls.contains(&request.operation.as_str())).unwrap();
+            for (name, value) in [
+                ("x-amz-server-side-encryption", "aws:kms"),
+                ("x-amz-server-side-encryption-aws-kms-key-id", "alias/logs"),
+                ("x-amz-tagging", "team=web%20app&path=%2Fa"),
+            ] {
+                assert_eq!(request.header(name), Some(value), "{name}");
+            }
+            let bodies = requests
+                .iter()
+                .filter(|request| ["PutObject", "UploadPart"].contains(&request.operation.as_str()));
+            for request in bodies {
+                assert_eq!(
+                    request.header("x-amz-checksum-sha256").map(str::len),
+                    Some(44),
+                    "{:?}",
+                    request.headers
+                );
+            }
         }
     });
 }

@@ -22,7 +22,7 @@ fn a_bucket_is_all_it_needs() {
 
 #[test]
 fn names_are_known_in_any_case_and_all_of_fluent_bit_s_options_are_known() {
-    let all = "Bucket logs\nRegion eu-central-1\nS3_Key_Format /x/$TAG\nstore_dir /tmp/x\nstore_dir_limit_size 1G\n\
+    let all = "Bucket logs\nRegion eu-central-1\nS3_Key_Format /x/$TAG\nstore_dir_limit_size 1G\n\
          preserve_data_ordering true\nretry_exhausted_action delete\nquarantine_dir_limit_size 1G\n\
          auto_retry_requests true\nblob_database_file /x\npart_size 25M\nfile_delivery_attempt_limit 1\n\
          part_delivery_attempt_limit 1\nupload_parts_timeout 10m\nupload_part_freshness_limit 6d\n\
@@ -41,8 +41,20 @@ fn what_cannot_be_is_refused_at_its_place() {
             "s3.conf:3:15: error[bad-template]: `s3_key_format`: `logs/$TAG` does not start with `/` (help: type `/logs/$TAG`)",
         ),
         (
-            "compression snappy",
-            "s3.conf:3:13: error[unsupported-option]: `compression snappy` is not supported (help: type `gzip`, `zstd` or `none`)",
+            "compression parquet",
+            "s3.conf:3:13: error[unsupported-option]: `compression parquet` is not supported (help: type `gzip`, `zstd`, `snappy` or `none`)",
+        ),
+        (
+            "s3_key_format_time_zone Asia/Tokyo",
+            "s3.conf:3:25: error[bad-value]: `s3_key_format_time_zone`: `Asia/Tokyo` is no time zone (help: type `UTC`, `local`, or a distance like `+09:00`)",
+        ),
+        (
+            "tags a=b, c",
+            "s3.conf:3:6: error[bad-value]: `tags` are one to ten of the form `name=value` (help: type `team=web, retention=short`)",
+        ),
+        (
+            "sse_kms_key_id alias/x",
+            "s3.conf:3:16: error[conflicting-options]: `sse_kms_key_id` needs `sse aws:kms` (help: add a line `sse aws:kms`)",
         ),
         (
             "format parquet",

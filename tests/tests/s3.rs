@@ -1,0 +1,169 @@
+//! What users of the `s3` output see: stops, crashes, names.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ikada_localaws::{Config, Fault, FaultKind, LocalAws, Service};
+use ikada_tests::{Router, Writer, firelens_config, wait_for};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+const TAG: &str = "app-firelens-0123456789abcdef";
+
+fn local() -> LocalAws {
+    LocalAws::start(Config::default()).unwrap()
+}
+
+fn output(aws: &LocalAws, lines: &str) -> String {
+    let lines: String = lines.lines().map(|line| format!("    {line}\n")).collect();
+    format!("    Name s3\n    region ap-northeast-1\n    endpoint {}\n    bucket logs\n{lines}", aws.http_url())
+}
+
+fn config(aws: &LocalAws, lines: &str) -> String {
+    firelens_config(&output(aws, lines))
+}
+
+/// Files of objects below a folder.
+fn journals(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut todo = vec![dir.to_owned()];
+    while let Some(dir) = todo.pop() {
+        let Ok(entries) = std::fs::read_dir(dir) else { continue };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            match path.is_dir() {
+                true => todo.push(path),
+                false => found.push(path.file_name().unwrap().to_str().unwrap().to_owned()),
+            }
+        }
+    }
+    found.retain(|name| name.ends_with(".journal") || name.ends_with(".upload"));
+    found
+}
+
+fn write_acked(router: &Router, tag: &str, client: &str, count: usize) {
+    let mut writer = Writer::connect(&router.socket(), tag, client);
+    let mut reader = writer.reader();
+    for _ in 0..count {
+        writer.write_asking();
+    }
+    for _ in 0..count {
+        reader.read_ack().unwrap();
+    }
+}
+
+fn start(dir: &Arc<TempDir>, config: &str) -> Router {
+    Router::start_in(dir.clone(), config, &[])
+}
+
+fn folder() -> Arc<TempDir> {
+    Arc::new(TempDir::with_prefix("ik").unwrap())
+}
+
+#[test]
+fn what_a_stop_cannot_deliver_is_delivered_by_the_next_start_under_its_own_time() {
+    let (aws, dir) = (local(), folder());
+    let config = config(&aws, "store_dir {dir}/s3\ns3_key_format /$TAG/%Y-%m-%dT%H:%M:%S");
+    let config = format!("[SERVICE]\n    Grace 1\n{config}");
+    let fault = aws.faults().add(Fault::new(FaultKind::Unavailable).service(Service::S3));
+    let mut router = start(&dir, &config);
+    write_acked(&router, TAG, "a", 10);
+    let status = router.stop();
+    assert_eq!(status.code(), Some(0), "{}", router.log());
+    assert!(aws.s3().objects("logs").is_empty());
+    assert_eq!(journals(&dir.path().join("s3")).len(), 1);
+    let stopped = chrono_second();
+
+    aws.faults().remove(fault);
+    wait_for("the clock shows another second", || chrono_second() != stopped);
+    let mut router = start(&dir, &config);
+    wait_for("the object", || aws.s3().objects("logs").len() == 1);
+    let key = aws.s3().objects("logs").into_keys().next().unwrap();
+    assert!(key < format!("{TAG}/{}", iso(stopped + 1)), "{key}");
+    assert_eq!(aws.report().client(Service::S3, "a").unwrap().lost(10), 0);
+    router.stop();
+    assert!(journals(&dir.path().join("s3")).is_empty());
+}
+
+fn chrono_second() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// Seconds since 1970 as a date, for comparison with names.
+fn iso(secs: u64) -> String {
+    let (days, rest) = (secs / 86_400, secs % 86_400);
+    // Days to a date (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+    let z = days + 719_468;
+    let (era, doe) = (z / 146_097, z % 146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+    let year = yoe + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+#[test]
+fn an_index_counts_on_over_clean_restarts() {
+    let (aws, dir) = (local(), folder());
+    let config = config(&aws, "store_dir {dir}/s3\ns3_key_format /$TAG/$INDEX.log");
+    for run in 0..3 {
+        let mut router = start(&dir, &config);
+        write_acked(&router, TAG, &format!("run{run}"), 3);
+        assert_eq!(router.stop().code(), Some(0), "{}", router.log());
+    }
+    let keys: Vec<String> = aws.s3().objects("logs").into_keys().collect();
+    assert_eq!(keys, (0..3).map(|n| format!("{TAG}/{n}.log")).collect::<Vec<_>>());
+}
+
+#[test]
+fn two_outputs_of_one_bucket_keep_their_own_prefixes_over_a_kill() {
+    let (aws, dir) = (local(), folder());
+    let second = output(&aws, "store_dir {dir}/s3\ns3_key_format /two/$TAG\nMatch app-firelens*");
+    let config = format!("{}\n[OUTPUT]\n{second}", config(&aws, "store_dir {dir}/s3\ns3_key_format /one/$TAG"));
+    let mut router = start(&dir, &config);
+    write_acked(&router, TAG, "a", 5);
+    router.signal(Signal::KILL);
+    router.wait();
+    assert_eq!(journals(&dir.path().join("s3")).len(), 2);
+
+    let mut router = start(&dir, &config);
+    wait_for("both objects", || aws.s3().objects("logs").len() == 2);
+    router.stop();
+    let objects = aws.s3().objects("logs");
+    for prefix in ["one/", "two/"] {
+        let body = objects.iter().find(|(key, _)| key.starts_with(prefix)).unwrap().1.bytes.clone().unwrap();
+        assert_eq!(body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count(), 5, "{prefix}");
+    }
+    assert!(journals(&dir.path().join("s3")).is_empty());
+}
+
+#[test]
+fn without_a_folder_that_can_be_written_acks_wait_for_the_bucket() {
+    let (aws, dir) = (local(), folder());
+    std::fs::write(dir.path().join("s3"), "no folder").unwrap();
+    let config = config(&aws, "store_dir {dir}/s3\nupload_timeout 1s\ns3_key_format /$TAG/$UUID");
+    let router = start(&dir, &config);
+    router.wait_for_log("`store_dir` cannot be used");
+    write_acked(&router, TAG, "a", 5);
+    assert_eq!(aws.report().client(Service::S3, "a").unwrap().lost(5), 0, "they are there when they are acked");
+}
+
+#[test]
+fn an_outage_fills_the_disk_and_holds_up_no_client() {
+    let (aws, dir) = (local(), folder());
+    let fault = aws.faults().add(Fault::new(FaultKind::Throttle).service(Service::S3));
+    let config = config(&aws, "store_dir {dir}/s3\ntotal_file_size 1M\nuse_put_object on\ncompression gzip");
+    let mut router = start(&dir, &config);
+    let mut writer = Writer::connect(&router.socket(), TAG, "a");
+    writer.write(200_000);
+    write_acked(&router, TAG, "b", 5);
+    assert!(aws.s3().objects("logs").is_empty());
+    aws.faults().remove(fault);
+    drop(writer);
+    assert_eq!(router.stop().code(), Some(0), "{}", router.log());
+    let report = aws.report();
+    let numbers = report.client(Service::S3, "a").unwrap();
+    assert_eq!((numbers.lost(200_000), numbers.duplicated), (0, 0), "{numbers:?}\n{}", router.log());
+}
