@@ -92,7 +92,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
             r#"^(?<host>[^ ]*) - (?<user>[^ ]*) \[(?<time>[^\]]*)\] "#,
             r#""(?<method>\S+)(?: +(?<path>[^"]*?)(?: +\S*)?)?" (?<code>[^ ]*) (?<size>[^ ]*) "#,
             r#""(?<referer>[^"]*)" "(?<agent>[^"]*)" (?<request_length>[^ ]*) (?<request_time>[^ ]*) "#,
-            r"\[(?<proxy_upstream_name>[^\]]*)\](?: \[(?<proxy_alternative_upstream_name>[^\]]*)\])? ",
+            r"\[(?<proxy_upstream_name>[^ ]*)\](?: \[(?<proxy_alternative_upstream_name>[^ ]*)\])? ",
             r"(?<upstream_addr>[^ ]*) (?<upstream_response_length>[^ ]*) (?<upstream_response_time>[^ ]*) ",
             r"(?<upstream_status>[^ ]*) (?<reg_id>[^ ]*)"
         ),
@@ -100,7 +100,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
     ),
     regex(
         "docker-daemon",
-        r#"time="(?<time>[^"]*)" level=(?<level>[^ ]*) msg="(?<msg>.*)""#,
+        r#"time="(?<time>[^ ]*)" level=(?<level>[^ ]*) msg="(?<msg>[^ ].*)""#,
         kept("time", ISO),
     ),
     regex(
@@ -131,14 +131,14 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         "mongodb",
         concat!(
             r"^(?<time>[^ ]*)\s+(?<severity>\w)\s+(?<component>[^ ]+)\s+\[(?<context>[^\]]+)\]\s+",
-            r"(?<message>.*?)(?: +(?<ms>[0-9]+)ms)?$"
+            r"(?<message>.*?) *(?<ms>[0-9]+)?(?:ms)?$"
         ),
         kept("time", ISO),
     ),
     regex(
         "envoy",
         concat!(
-            r#"^\[(?<start_time>[^\]]*)\] "(?<method>\S+)(?: +(?<path>[^"]*?)(?: +(?<protocol>\S*))?)?" "#,
+            r#"^\[(?<start_time>[^\]]*)\] "(?<method>\S+)(?: (?<path>[^"]*?)(?: +(?<protocol>\S+))?)?" "#,
             r"(?<code>[^ ]*) (?<response_flags>[^ ]*) (?<bytes_received>[^ ]*) (?<bytes_sent>[^ ]*) ",
             r#"(?<duration>[^ ]*) (?<x_envoy_upstream_service_time>[^ ]*) "(?<x_forwarded_for>[^"]*)" "#,
             r#""(?<user_agent>[^"]*)" "(?<request_id>[^"]*)" "(?<authority>[^"]*)" "(?<upstream_host>[^"]*)""#
@@ -148,7 +148,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
     regex(
         "istio-envoy-proxy",
         concat!(
-            r#"^\[(?<start_time>[^\]]*)\] "(?<method>\S+)(?: +(?<path>[^"]*?)(?: +(?<protocol>\S*))?)?" "#,
+            r#"^\[(?<start_time>[^\]]*)\] "(?<method>\S+)(?: (?<path>[^"]*?)(?: +(?<protocol>\S+))?)?" "#,
             r"(?<response_code>[^ ]*) (?<response_flags>[^ ]*) (?<response_code_details>[^ ]*) ",
             r#"(?<connection_termination_details>[^ ]*) "?(?<upstream_transport_failure_reason>[^"]*?)"? "#,
             r"(?<bytes_received>[0-9]+) (?<bytes_sent>[^ ]*) (?<duration>[^ ]*) ",

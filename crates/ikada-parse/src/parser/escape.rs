@@ -50,7 +50,6 @@ pub(super) fn mysql_quoted(text: &[u8], out: &mut Vec<u8>) {
             Some(b'n') => out.push(b'\n'),
             Some(b'r') => out.push(b'\r'),
             Some(b't') => out.push(b'\t'),
-            Some(b'b') => out.push(8),
             Some(b'0') => out.push(0),
             Some(b'Z') => out.push(26),
             Some(quote @ (b'\\' | b'\'' | b'"')) => out.push(quote),

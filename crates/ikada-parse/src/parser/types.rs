@@ -66,6 +66,11 @@ fn integer(text: &[u8]) -> i64 {
 /// The decimal number a text begins with.
 fn float(text: &[u8]) -> f64 {
     let text = text.trim_ascii_start();
+    let (negative, digits) = sign(text);
+    if let Some(digits) = digits.strip_prefix(b"0x").or_else(|| digits.strip_prefix(b"0X")) {
+        let value = hex_float(digits);
+        return if negative { -value } else { value };
+    }
     let length = float_length(text);
     let number = std::str::from_utf8(&text[..length]).ok().and_then(|number| number.parse::<f64>().ok());
     number.filter(|number| number.is_finite()).unwrap_or(0.0)
@@ -87,6 +92,24 @@ fn float_length(text: &[u8]) -> usize {
         }
     }
     end
+}
+
+/// The hexadecimal number, with a fraction or not, that a text begins with.
+fn hex_float(text: &[u8]) -> f64 {
+    let mut value = 0.0;
+    let mut unit = None;
+    for byte in text {
+        match (char::from(*byte).to_digit(16), unit) {
+            (Some(digit), None) => value = value * 16.0 + f64::from(digit),
+            (Some(digit), Some(place)) => {
+                value += f64::from(digit) * place;
+                unit = Some(place / 16.0);
+            }
+            (None, None) if *byte == b'.' => unit = Some(1.0 / 16.0),
+            _ => break,
+        }
+    }
+    if f64::is_finite(value) { value } else { 0.0 }
 }
 
 /// The hexadecimal digits a text begins with, `0x` before them or not.

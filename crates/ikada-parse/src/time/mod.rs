@@ -104,12 +104,15 @@ fn to_micros(time: Timestamp) -> Timestamp {
     Timestamp::new(time.secs(), (time.nanos() + 500) / 1000 * 1000)
 }
 
-/// Seconds since 1970; a number too large for that counts thousandths, millionths or billionths of them.
+/// Seconds since 1970; a number too large for that counts thousandths, millionths or billionths of them, if it says a time after 1973.
 fn epoch(value: i64) -> Option<Timestamp> {
     let value = u64::try_from(value).ok()?;
     let limit = u64::from(u32::MAX);
     let units = [1, 1_000, 1_000_000, 1_000_000_000];
     let unit = units.into_iter().find(|unit| value / unit <= limit)?;
+    if unit > 1 && value / unit < 100_000_000 {
+        return None;
+    }
     let nanos = value % unit * (1_000_000_000 / unit);
     Some(Timestamp::new((value / unit) as i64, nanos as u32))
 }

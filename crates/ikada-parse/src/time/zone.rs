@@ -76,24 +76,21 @@ pub(super) fn read_offset(text: &[u8]) -> Option<(i32, usize)> {
     Some((hours * HOUR, name.len()))
 }
 
-/// Reads `+hh`, `+hhmm` or `+hh:mm`; minutes and hours are not checked for their range, as Fluent Bit does not (case `time-z-big`).
+/// Reads `+hh`, `+hhmm` or `+hh:mm`, no digit less; minutes and hours are not checked for their range, as Fluent Bit does not (case `time-z-big`).
 fn signed(text: &[u8]) -> Option<(i32, usize)> {
     let sign = match text.first()? {
         b'+' => 1,
         b'-' => -1,
         _ => return None,
     };
-    let two = |at: usize| match text.get(at..at + 2)? {
-        [tens @ b'0'..=b'9', ones @ b'0'..=b'9'] => {
-            Some(i32::from(tens - b'0') * 10 + i32::from(ones - b'0'))
-        }
-        _ => None,
-    };
+    let digit =
+        |at: usize| text.get(at).filter(|byte| byte.is_ascii_digit()).map(|byte| i32::from(byte - b'0'));
+    let two = |at: usize| Some(digit(at)? * 10 + digit(at + 1)?);
     let hours = two(1)? * HOUR;
     let minutes_at = if text.get(3) == Some(&b':') { 4 } else { 3 };
-    match two(minutes_at) {
-        Some(minutes) => Some((sign * (hours + minutes * 60), minutes_at + 2)),
-        None => Some((sign * hours, 3)),
+    match (digit(minutes_at), two(minutes_at)) {
+        (None, _) => Some((sign * hours, 3)),
+        (Some(_), minutes) => Some((sign * (hours + minutes? * 60), minutes_at + 2)),
     }
 }
 
@@ -158,7 +155,7 @@ const ABBREVIATIONS: &[(&str, i32)] = &[
 
 /// Reads the name of a zone, in any case, and returns its offset with the bytes it took.
 pub(super) fn read_name(text: &[u8]) -> Option<(i32, usize)> {
-    let length = text.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let length = text.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
     let word = &text[..length];
     if let [letter] = word {
         return Some((military(letter.to_ascii_uppercase())? * HOUR, 1));
