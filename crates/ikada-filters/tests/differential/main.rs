@@ -1,4 +1,5 @@
 //! Random chains of filters on random records, through Fluent Bit and through the filters: set `FLUENT_BIT_BIN` to a Fluent Bit to run it.
+//! With `IKADA_BIN` set to the program, that is run as well, with the same configuration; `IKADA_SEED` takes other chains.
 //!
 //! The generator stays within what both programs say the same of. What it leaves out is where they differ on purpose
 //! (`docs/compatibility.md`); each such choice is marked with *Explained* in `generate.rs`.
@@ -40,17 +41,17 @@ fn random_chains_end_as_in_fluent_bit() {
     let mut rng = Rng::new(seed);
     let chains: Vec<_> = (0..CHAINS).map(|number| Chain::random(number, &mut rng, files.path())).collect();
     let mut differences = Vec::new();
+    let ikada = std::env::var_os("IKADA_BIN");
     for batch in chains.chunks(AT_ONCE) {
-        let own: Vec<_> = batch.iter().map(run).collect();
+        let mut own: Vec<_> = batch.iter().map(run).collect();
         let expected = own.iter().flat_map(|outcome| outcome.values()).map(Vec::len).sum();
         let theirs = peer::run(Path::new(&program), batch, expected);
+        if let Some(ikada) = &ikada {
+            let all = peer::run(Path::new(ikada), batch, expected);
+            own = batch.iter().map(|chain| part_of(&all, chain)).collect();
+        }
         for (chain, own) in batch.iter().zip(own) {
-            let start = format!("{}.", chain.name());
-            let theirs: Outcome = theirs
-                .iter()
-                .filter(|(tag, _)| tag.starts_with(&start))
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect();
+            let theirs = part_of(&theirs, chain);
             if own != theirs {
                 differences.push(format!("{chain}\n  Fluent Bit: {theirs:#?}\n  Ikada: {own:#?}\n"));
             }
@@ -62,6 +63,15 @@ fn random_chains_end_as_in_fluent_bit() {
         differences.len(),
         differences.iter().take(12).cloned().collect::<String>()
     );
+}
+
+/// What a chain's records ended as.
+fn part_of(all: &Outcome, chain: &Chain) -> Outcome {
+    let start = format!("{}.", chain.name());
+    all.iter()
+        .filter(|(tag, _)| tag.starts_with(&start))
+        .map(|(tag, lines)| (tag.clone(), lines.clone()))
+        .collect()
 }
 
 /// Sends the chain's records through its filters.

@@ -1,4 +1,4 @@
-//! One run of Fluent Bit: chains in, lines out.
+//! One run of a program: chains in, lines out.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
@@ -84,7 +84,7 @@ fn connected(child: &mut Child, port: u16) -> TcpStream {
             return socket;
         }
         if let Some(status) = child.try_wait().unwrap() {
-            panic!("Fluent Bit refuses the configuration: {status}");
+            panic!("the configuration is refused: {status}");
         }
         std::thread::sleep(Duration::from_millis(20));
     }

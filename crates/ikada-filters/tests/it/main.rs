@@ -4,6 +4,7 @@
 mod findings;
 mod grep;
 mod guide;
+mod hostile;
 mod modify;
 mod multiline;
 mod nest;
