@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use ikada_localaws::{AutoCreate, Config, Fault, FaultKind, LocalAws, Service};
-use ikada_tests::binary;
+use ikada_tests::{binary, wait_for};
 use tempfile::TempDir;
 
 /// A task's surroundings: S3, the metadata endpoint, and the agent's file.
@@ -128,4 +128,79 @@ fn objects_and_files_of_variables_are_part_of_the_configuration() {
     assert_eq!(record["ecs_cluster"], "local", "out of the task's metadata");
     assert_eq!((record["from_s3"].as_str(), record["from_file"].as_str()), (Some("web:1"), Some("yes")));
     assert_eq!(std::fs::read_dir(task.dir.path()).unwrap().count(), 2, "nothing was written to disk");
+}
+
+/// The agent's part: two containers' lines, and where those of `app` go.
+fn two_containers(url: &str) -> String {
+    let input = |log: &str| {
+        format!(
+            "\n[INPUT]\n    Name dummy\n    Tag app-firelens-77\n    Samples 1\n    Rate 100\n    Flush_On_Startup on\n    Dummy {{\"log\":\"{log}\"}}\n"
+        )
+    };
+    let audit = r#"{\\\"kind\\\":\\\"audit\\\",\\\"user\\\":7}"#.replace("\\\\", "\\");
+    let (first, second) = (input(&audit), input("hello"));
+    format!(
+        "{first}{second}\n[OUTPUT]\n    Name kinesis_firehose\n    Match app-firelens*\n    region eu-west-1\n    delivery_stream app\n    endpoint {url}\n"
+    )
+}
+
+const PARSERS: &str = "[PARSER]\n    Name audit_json\n    Format json\n";
+
+fn audit(url: &str) -> String {
+    format!(
+        "[SERVICE]\n    Flush 0.2\n[FILTER]\n    Name parser\n    Match app-*\n    Key_Name log\n    Parser audit_json\n    Reserve_Data on\n\
+         [FILTER]\n    Name rewrite_tag\n    Match app-*\n    Rule $kind ^audit$ audit.$TAG false\n\
+         [OUTPUT]\n    Name kinesis_firehose\n    Match audit.*\n    region eu-west-1\n    delivery_stream audit\n    endpoint {url}\n"
+    )
+}
+
+#[test]
+fn a_configuration_of_two_objects_brings_each_record_where_it_belongs() {
+    let task = Task::new();
+    let url = task.aws.http_url();
+    task.file("fluent-bit.conf", &two_containers(&url));
+    task.put("parsers.conf", PARSERS);
+    task.put("audit.conf", &audit(&url));
+    let variables = [
+        ("aws_fluent_bit_init_s3_1", "arn:aws:s3:::conf/parsers.conf"),
+        ("aws_fluent_bit_init_s3_2", "arn:aws:s3:::conf/audit.conf"),
+    ];
+    let mut child = task.command(&[], &variables).spawn().unwrap();
+    let records = |stream: &str| task.aws.firehose().records(stream);
+    wait_for("a record at each", || !records("audit").is_empty() && !records("app").is_empty());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let text = |stream: &str| String::from_utf8(records(stream).concat()).unwrap();
+    assert_eq!(text("audit").trim(), "{\"kind\":\"audit\",\"user\":7}");
+    assert_eq!(text("app").trim(), "{\"log\":\"hello\"}");
+}
+
+#[test]
+fn each_mistake_of_that_story_has_its_finding() {
+    let task = Task::new();
+    let url = task.aws.http_url();
+    task.file("fluent-bit.conf", &two_containers(&url));
+    task.put("parsers.conf", PARSERS);
+    task.put("audit.conf", &audit(&url));
+    let (parsers, audit) = ("arn:aws:s3:::conf/parsers.conf", "arn:aws:s3:::conf/audit.conf");
+
+    // A variable that no image looks at.
+    let (status, said) = task.check(&[("AWS_FLUENT_BIT_INIT_S3_1", audit)]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("environment:1:1: warning[init-variable-name]"), "{said}");
+    assert!(said.contains("name it `aws_fluent_bit_init_s3_1`"), "{said}");
+
+    // The parser is not registered.
+    let (status, said) = task.check(&[("aws_fluent_bit_init_s3_1", audit)]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("arn:aws:s3:::conf/audit.conf:7:12: error[unknown-parser]"), "{said}");
+    assert!(said.contains("`audit_json`"), "{said}");
+
+    // The file is not included, but named as one of parsers.
+    let image = task.file("audit.conf", &self::audit(&url));
+    let service = task.file("service.conf", &format!("[SERVICE]\n    Parsers_File {image}\n"));
+    let variables = [("aws_fluent_bit_init_s3_1", parsers), ("aws_fluent_bit_init_file_2", service.as_str())];
+    let (_, said) = task.check(&variables);
+    assert!(said.contains("`[FILTER]` in a parsers file is ignored"), "{said}");
+    assert!(said.contains("move it to a file that is included"), "{said}");
 }

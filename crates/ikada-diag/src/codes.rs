@@ -120,6 +120,31 @@ codes! {
     /// ECS does not tell what task the program runs in.
     TASK_METADATA = "task-metadata";
 
+    // A task definition.
+
+    /// A task definition cannot be read.
+    TASK_DEFINITION = "task-definition";
+    /// Containers use `awsfirelens`, but none is a log router.
+    NO_LOG_ROUTER = "no-log-router";
+    /// The log router's container is not set up as one should be.
+    LOG_ROUTER = "log-router";
+    /// An option of FireLens or of the log driver `awsfirelens` is not as the agent takes it.
+    FIRELENS_OPTION = "firelens-option";
+    /// A log driver may hold more events than the task has memory for.
+    BUFFER_LIMIT = "buffer-limit";
+    /// ECS kills the router before it has delivered, or waits for nothing.
+    STOP_TIMEOUT = "stop-timeout";
+    /// A health check asks where nobody answers.
+    HEALTH_CHECK = "health-check";
+    /// A file is tailed that no volume brings into the router's container.
+    MISSING_MOUNT = "missing-mount";
+    /// A file is to be written where the router may not write.
+    READ_ONLY = "read-only";
+    /// The task has no role for what its router does.
+    TASK_ROLE = "task-role";
+    /// A file of the configuration is not at hand, and was not looked at.
+    NOT_AT_HAND = "not-at-hand";
+
     // Sections and plugins.
 
     /// A section that starts a plugin has no `Name`.

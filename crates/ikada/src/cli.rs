@@ -213,6 +213,9 @@ impl Run {
 /// The text of `-h`.
 pub const HELP: &str = "\
 Usage: ikada [OPTION]...
+       ikada check --task-definition FILE [--iam]   checks an ECS task and its configuration
+       ikada explain [OPTION]... [TAG|CONTAINER]    shows the way of a record
+       ikada test [OPTION]... FILE...               runs samples without sending anything
 
 Runs a log pipeline from a configuration in Fluent Bit's format.
 

@@ -10,7 +10,8 @@
 //!
 //! **What it does not know**: how any plugin works.
 //!
-//! Reading order: [`cli`], [`run`], [`assemble`], [`plugins`], [`log`], [`render`], [`http`].
+//! Reading order: [`cli`], [`init`], [`run`], [`assemble`], [`plugins`], [`log`], [`render`], [`http`]; beside a run, [`taskdef`],
+//! [`explain`] and [`trial`].
 //!
 //! ```
 //! use ikada::cli::{Command, parse};
@@ -26,6 +27,7 @@ pub mod assemble;
 pub mod cli;
 mod conditional;
 pub mod dlq;
+pub mod explain;
 pub mod help;
 mod holding;
 pub mod http;
@@ -39,4 +41,7 @@ pub mod plugins;
 pub mod render;
 pub mod run;
 mod stream_task;
+pub mod taskdef;
+pub mod tree;
+pub mod trial;
 mod unknown;

@@ -1,6 +1,6 @@
 //! From the command line and the environment to a loaded configuration: the same for a start and for every other command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ikada_config::{Loaded, Section as ConfigSection, SectionKind};
 
@@ -11,15 +11,20 @@ use crate::init::Init;
 pub fn load(args: &Run) -> (Loaded, Init) {
     let working_dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let init = Init::of_process(args.config.as_deref(), &working_dir);
+    (load_with(args, &init, &working_dir), init)
+}
+
+/// The same where the environment has been looked at.
+pub(crate) fn load_with(args: &Run, init: &Init, working_dir: &Path) -> Loaded {
     let mut loaded = init.load();
     let (files, env) = (init.files(), init.env());
     let sections = command_line_sections(args, &mut loaded);
     loaded.put_first(sections, env);
     for path in &args.parsers {
-        loaded.add_parsers(path, None, files, env, &working_dir);
+        loaded.add_parsers(path, None, files, env, working_dir);
     }
-    loaded.add_named_files(files, env, &working_dir);
-    (loaded, init)
+    loaded.add_named_files(files, env, working_dir);
+    loaded
 }
 
 /// What `-i`, `-F`, `-o` and the service flags say, as sections that stand before those of the file.

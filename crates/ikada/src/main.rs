@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use ikada::cli::{self, Command};
+use ikada::cli::{self, Command, UsageError};
 use ikada::run::Exit;
-use ikada::{dlq, help, log, plugins, run};
+use ikada::{dlq, explain, help, log, plugins, run, taskdef, trial};
 use ikada_options::LogLevel;
+use ikada_plugin::registry::Registry;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -19,10 +20,7 @@ fn main() -> ExitCode {
 fn start() -> Exit {
     let registry = plugins::registry();
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(("dlq", words)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        log::start(LogLevel::Warn);
-        let exit = dlq::main(words, &registry);
-        log::flush();
+    if let Some(exit) = words.split_first().and_then(|(word, rest)| command(word, rest, &registry)) {
         return exit;
     }
     match cli::parse(words) {
@@ -44,6 +42,36 @@ fn start() -> Exit {
         Err(error) => {
             complain(&error.to_string());
             print(&help::general(&registry));
+            Exit::Config
+        }
+    }
+}
+
+/// The commands beside a run, by their first word.
+fn command(word: &str, rest: &[String], registry: &Registry) -> Option<Exit> {
+    let words = || rest.iter().cloned();
+    let is_task =
+        || rest.iter().any(|word| word.starts_with("--task-definition") || word.starts_with("--iam"));
+    if !["dlq", "check", "explain", "test"].contains(&word) {
+        return None;
+    }
+    log::start(LogLevel::Warn);
+    let exit = match word {
+        "dlq" => dlq::main(rest, registry),
+        "check" if is_task() => with(taskdef::Args::parse(words()), |args| taskdef::run(args, registry)),
+        "explain" => with(explain::Args::parse(words()), |args| explain::run(args, registry)),
+        "test" => with(trial::Args::parse(words()), |args| trial::run(args, registry)),
+        _ => return None,
+    };
+    log::flush();
+    Some(exit)
+}
+
+fn with<A>(args: Result<A, UsageError>, run: impl FnOnce(&A) -> Exit) -> Exit {
+    match args {
+        Ok(args) => run(&args),
+        Err(error) => {
+            complain(&error.to_string());
             Exit::Config
         }
     }

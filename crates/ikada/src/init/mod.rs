@@ -22,5 +22,5 @@ pub mod variables;
 pub use env::TaskEnv;
 pub use fetch::{AwsFetch, Fetch};
 pub use overlay::Overlay;
-pub use story::{Init, InitSource};
+pub use story::{ENVIRONMENT, Init, InitSource};
 pub use variables::{Variable, VariableKind};

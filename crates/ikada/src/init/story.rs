@@ -15,7 +15,7 @@ use super::{AwsFetch, Fetch, Overlay, TaskEnv, env};
 const MAIN: &str = "aws_fluent_bit_init.conf";
 
 /// What the list of variables is called in findings.
-const ENVIRONMENT: &str = "environment";
+pub const ENVIRONMENT: &str = "environment";
 
 /// Something that the configuration was, or was not, made of because of a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,12 +49,14 @@ impl Init {
     pub fn of_process(config: Option<&Path>, working_dir: &Path) -> Self {
         let environment = std::env::vars_os()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
-        Self::prepare(config, working_dir, environment, env::of_process(), AwsFetch::shared())
+        let files = Overlay::default();
+        Self::prepare(files, config, working_dir, environment, env::of_process(), AwsFetch::shared())
     }
 
     /// Looks at an environment, and fetches what it names. `process` is the same environment, for variables in values.
     #[must_use]
     pub fn prepare(
+        files: Overlay,
         config: Option<&Path>,
         working_dir: &Path,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -64,7 +66,7 @@ impl Init {
         let variables = scan(environment);
         let takes_part = variables.iter().any(|variable| variable.kind.is_some());
         let mut work = Work {
-            files: Overlay::default(),
+            files,
             env: TaskEnv::new(process, fetch.clone(), takes_part),
             fetch,
             working_dir,
@@ -92,6 +94,14 @@ impl Init {
             None => Loaded::nothing("command line", &self.working_dir),
         };
         self.tell(&mut loaded);
+        loaded
+    }
+
+    /// The same with the files that options name.
+    #[must_use]
+    pub fn load_whole(&self) -> Loaded {
+        let mut loaded = self.load();
+        loaded.add_named_files(&self.files, &self.env, &self.working_dir);
         loaded
     }
 

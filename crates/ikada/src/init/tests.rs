@@ -72,8 +72,14 @@ impl Place {
             process = process.with(*name, *value);
         }
         let config = Path::new("fluent-bit.conf");
-        let init =
-            Init::prepare(Some(config), self.dir.path(), environment, Arc::new(process), shelf.clone());
+        let init = Init::prepare(
+            Overlay::default(),
+            Some(config),
+            self.dir.path(),
+            environment,
+            Arc::new(process),
+            shelf.clone(),
+        );
         (init, shelf)
     }
 
