@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use ikada_plugin::{BoxFuture, EntrySet, Outcome, SendError};
+use ikada_plugin::{BoxFuture, Delivery, EntrySet, Outcome, SendError};
 use ikada_record::DropReason;
 use tokio::time::Instant;
 
@@ -192,6 +192,26 @@ impl Calls {
 /// Where entries stand among those that were left.
 fn places(left: &[u32], entries: impl Iterator<Item = u32>) -> EntrySet {
     entries.filter_map(|entry| left.binary_search(&entry).ok()).map(|place| place as u32).collect()
+}
+
+/// What is refused before a call is made.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    limit: usize,
+}
+
+impl Refused {
+    /// Nothing longer than this is taken.
+    pub(crate) fn too_long(limit: usize) -> Self {
+        Self { limit }
+    }
+}
+
+impl Delivery for Refused {
+    fn attempt(&mut self) -> BoxFuture<'_, Outcome> {
+        let cause = SendError::new(format!("longer than {} bytes", self.limit));
+        Box::pin(async { Outcome::Rejected { reason: DropReason::Oversize, cause } })
+    }
 }
 
 /// One entry that fills several places of a batch: what became of it, by what became of them.

@@ -27,11 +27,6 @@ pub(crate) struct GoJson {
 }
 
 impl GoJson {
-    /// Appends a record.
-    pub(crate) fn record(&self, out: &mut Vec<u8>, record: MapView<'_>) {
-        self.members(out, self.split(record, true), 0, true);
-    }
-
     /// Appends one encoded value.
     pub(crate) fn value(&self, out: &mut Vec<u8>, value: &[u8]) {
         self.write(out, value, 0, true);
@@ -167,7 +162,6 @@ fn float(out: &mut Vec<u8>, number: f64) {
 
 #[cfg(test)]
 mod tests {
-    use ikada_record::record_at;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -175,7 +169,7 @@ mod tests {
 
     fn written(json: &GoJson, record: &serde_json::Value) -> String {
         let mut out = Vec::new();
-        json.record(&mut out, record_at(&rmp_serde::to_vec(record).unwrap()));
+        json.value(&mut out, &rmp_serde::to_vec(record).unwrap());
         String::from_utf8(out).unwrap()
     }
 
@@ -213,7 +207,10 @@ mod tests {
     #[test]
     fn what_go_throws_away_is_written() {
         let mut out = Vec::new();
-        GoJson::default().record(&mut out, record_at(b"\x85\x05\xa1x\xc4\x01b\xc4\x01c\xa1e\xd4\x07\x0f\xa1s\xa2a\xff\xa1n\xcb\x7f\xf8\0\0\0\0\0\0"));
+        GoJson::default().value(
+            &mut out,
+            b"\x85\x05\xa1x\xc4\x01b\xc4\x01c\xa1e\xd4\x07\x0f\xa1s\xa2a\xff\xa1n\xcb\x7f\xf8\0\0\0\0\0\0",
+        );
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "{\"5\":\"x\",\"b\":\"c\",\"e\":\"0f\",\"n\":null,\"s\":\"a\\ufffd\"}"
@@ -223,7 +220,7 @@ mod tests {
     #[test]
     fn the_last_of_several_members_counts() {
         let mut out = Vec::new();
-        GoJson::default().record(&mut out, record_at(b"\x83\xa1a\x01\xa1b\x02\xa1a\x03"));
+        GoJson::default().value(&mut out, b"\x83\xa1a\x01\xa1b\x02\xa1a\x03");
         assert_eq!(out, br#"{"a":3,"b":2}"#);
     }
 

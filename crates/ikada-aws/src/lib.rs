@@ -33,7 +33,8 @@ use ikada_plugin::registry::OutputPlugin;
 /// Every output of this crate.
 #[must_use]
 pub fn outputs() -> Vec<OutputPlugin> {
-    let mut all = vec![cloudwatch::plugin(), s3::plugin()];
+    let mut all = vec![s3::plugin()];
+    all.extend(cloudwatch::plugins());
     all.extend(firehose::plugins());
     all.extend(kinesis::plugins());
     all

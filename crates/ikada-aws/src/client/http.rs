@@ -4,11 +4,13 @@
 //! head, so that a peer that falls silent in the middle is found out.
 //!
 //! The SDK's own client cannot be told to skip certificate checks, so this one stands in for it. It is shared by all
-//! outputs with the same TLS settings; connections to different endpoints live side by side in its pool.
+//! outputs with the same TLS settings; connections to different endpoints live side by side in its pool. When nothing has come
+//! through for long, its connections are thrown away and everything is set up anew ([`IkadaHttp::renew`]).
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
+use http::header::PROXY_AUTHORIZATION;
 use http::{StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
@@ -28,6 +31,7 @@ use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
+use super::proxy::{Proxies, ProxyConnector};
 use super::tls::{TlsError, TlsSettings};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -43,10 +47,17 @@ const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 #[derive(Clone, Copy)]
 pub(crate) struct Shorten(pub(crate) fn(Bytes) -> Bytes);
 
+type Hyper = Client<WithinTime<HttpsConnector<ProxyConnector>>, SdkBody>;
+
 /// An HTTP client for the SDK.
 #[derive(Clone)]
-pub struct IkadaHttp {
-    inner: Client<WithinTime<HttpsConnector<TcpConnector>>, SdkBody>,
+pub struct IkadaHttp(Arc<Inner>);
+
+struct Inner {
+    tls: TlsSettings,
+    connect_timeout: Duration,
+    proxies: Proxies,
+    client: Mutex<Hyper>,
 }
 
 impl IkadaHttp {
@@ -55,22 +66,53 @@ impl IkadaHttp {
     /// # Errors
     /// TLS cannot be set up.
     pub fn new(tls: &TlsSettings, connect_timeout: Duration) -> Result<Self, TlsError> {
-        let mut tcp = TcpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let builder = HttpsConnectorBuilder::new().with_tls_config(tls.client_config()?).https_or_http();
-        let builder = match tls.server_name()? {
-            Some(name) => builder.with_server_name_resolver(FixedServerNameResolver::new(name)),
-            None => builder,
-        };
-        let connector =
-            WithinTime { inner: builder.enable_http1().wrap_connector(tcp), limit: connect_timeout };
-        let inner = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE)
-            .pool_timer(TokioTimer::new())
-            .build(connector);
-        Ok(Self { inner })
+        let proxies = Proxies::of_process();
+        let client = Mutex::new(hyper(tls, connect_timeout, &proxies)?);
+        Ok(Self(Arc::new(Inner { tls: tls.clone(), connect_timeout, proxies, client })))
     }
+
+    /// Leaves all connections behind; certificates to trust are read anew. Calls under way go on.
+    ///
+    /// # Errors
+    /// TLS cannot be set up; everything stays as it is.
+    pub fn renew(&self) -> Result<(), TlsError> {
+        let client = hyper(&self.0.tls, self.0.connect_timeout, &self.0.proxies)?;
+        *self.0.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
+        Ok(())
+    }
+
+    /// Gets what is at a URL, whole.
+    ///
+    /// # Errors
+    /// There was no answer within `limit`.
+    pub(super) async fn get(&self, url: &str, limit: Duration) -> Result<(StatusCode, Bytes), BoxError> {
+        let request = http::Request::get(url).header("accept", "application/json").body(SdkBody::empty())?;
+        let answer = tokio::time::timeout(limit, self.client().request(request)).await??;
+        let (head, body) = answer.into_parts();
+        let body = tokio::time::timeout(limit, Limited::new(body, LONGEST_ANSWER).collect()).await??;
+        Ok((head.status, body.to_bytes()))
+    }
+
+    fn client(&self) -> Hyper {
+        self.0.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn hyper(tls: &TlsSettings, connect_timeout: Duration, proxies: &Proxies) -> Result<Hyper, TlsError> {
+    let mut tcp = TcpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls.client_config()?).https_or_http();
+    let builder = match tls.server_name()? {
+        Some(name) => builder.with_server_name_resolver(FixedServerNameResolver::new(name)),
+        None => builder,
+    };
+    let tcp = ProxyConnector::new(tcp, proxies.clone());
+    let connector = WithinTime { inner: builder.enable_http1().wrap_connector(tcp), limit: connect_timeout };
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(IDLE)
+        .pool_timer(TokioTimer::new())
+        .build(connector))
 }
 
 impl fmt::Debug for IkadaHttp {
@@ -91,12 +133,12 @@ impl HttpClient for IkadaHttp {
             (None, read) => read,
             (Some(_), None) => None,
         };
-        SharedHttpConnector::new(Connector { client: self.inner.clone(), limit })
+        SharedHttpConnector::new(Connector { http: self.clone(), limit })
     }
 }
 
 struct Connector {
-    client: Client<WithinTime<HttpsConnector<TcpConnector>>, SdkBody>,
+    http: IkadaHttp,
     /// Time until the head of the answer, and again until its end.
     limit: Option<Duration>,
 }
@@ -110,11 +152,14 @@ impl fmt::Debug for Connector {
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let shorten = request.extension::<Shorten>().copied();
-        let request = match request.try_into_http1x() {
+        let mut request = match request.try_into_http1x() {
             Ok(request) => request,
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
         };
-        let answer = self.client.request(request);
+        if let Some(authorization) = self.http.0.proxies.authorization(request.uri()) {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+        }
+        let answer = self.http.client().request(request);
         let limit = self.limit;
         HttpConnectorFuture::new(async move {
             let (head, body) = within(limit, answer).await?.map_err(connector_error)?.into_parts();

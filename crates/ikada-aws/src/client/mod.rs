@@ -10,8 +10,10 @@ mod endpoint;
 mod failure;
 mod http;
 mod options;
+mod proxy;
 mod session;
 mod tls;
+mod url_credentials;
 
 pub(crate) use body::replace_body;
 pub use credentials::KeptCredentials;

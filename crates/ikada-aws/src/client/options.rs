@@ -86,12 +86,14 @@ impl AwsOptions {
         net: Option<&NetOptions>,
         diags: &mut Diagnostics,
     ) -> Option<Destination> {
-        self.destination_within(None, port, bag, net, diags)
+        self.destination_as(None, None, port, bag, net, diags)
     }
 
-    /// The same, with a limit of the output's own for the time an answer may take.
-    pub fn destination_within(
+    /// The same, with a place that credentials are got from instead of all others, and a limit of the output's own for the time an answer
+    /// may take.
+    pub fn destination_as(
         &self,
+        credentials: Option<&Spanned<String>>,
         answer: Option<Duration>,
         port: Option<&Spanned<u16>>,
         bag: &PropertyBag,
@@ -101,7 +103,9 @@ impl AwsOptions {
         let endpoint = self.endpoint_url(port, diags);
         let role = self.role(diags);
         let tls = self.tls(bag, diags);
+        let credentials_url = credentials_url(credentials, diags);
         let settings = SessionSettings {
+            credentials_url: credentials_url?,
             region: self.region.as_ref().map(|region| region.value.clone()),
             profile: self.profile.as_ref().map(|profile| profile.value.clone()),
             role: role?,
@@ -155,6 +159,21 @@ impl AwsOptions {
         diags.push(Diagnostic::error(codes::BAD_VALUE, chain(&error)).at(at));
         None
     }
+}
+
+/// The URL of a place that gives credentials; `None` if it is none.
+fn credentials_url(text: Option<&Spanned<String>>, diags: &mut Diagnostics) -> Option<Option<String>> {
+    let Some(text) = text else { return Some(None) };
+    let is_url = text.value.parse::<http::Uri>().is_ok_and(|url| {
+        matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty())
+    });
+    if is_url {
+        return Some(Some(text.value.clone()));
+    }
+    let message = format!("`credentials_endpoint`: `{}` is no URL", text.value);
+    let found = Diagnostic::error(codes::BAD_VALUE, message).at(text.span);
+    diags.push(found.help("type the whole of it, as `http://169.254.170.2/creds`"));
+    None
 }
 
 fn url(name: &str, text: &Spanned<String>, port: Option<u16>, diags: &mut Diagnostics) -> Option<String> {

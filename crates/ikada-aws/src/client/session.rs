@@ -20,11 +20,17 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use super::credentials::{KeptCredentials, chain};
 use super::failure::{Failure, FailureKind, classify};
 use super::http::IkadaHttp;
 use super::tls::TlsSettings;
+use super::url_credentials::UrlCredentials;
+use crate::fetch::TaskMetadata;
+
+/// Calls that fail for so long on the way to a service, and none that comes through, have their client renewed.
+const STUCK: Duration = Duration::from_secs(60);
 
 /// What sets one identity and its connections apart from another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -33,6 +39,8 @@ pub struct SessionSettings {
     pub region: Option<String>,
     /// The profile in the shared files.
     pub profile: Option<String>,
+    /// A URL that gives credentials, in place of the chain of providers.
+    pub credentials_url: Option<String>,
     /// A role to take on over what the chain gives.
     pub role: Option<Role>,
     /// Who is trusted.
@@ -47,7 +55,10 @@ impl SessionSettings {
     /// Says who requests will be signed as, by what the options and the environment show. Nothing is asked for yet.
     pub(crate) fn announce(&self, output: &str) {
         let region = self.region.as_deref().unwrap_or("to be found out");
-        let credentials = chain_start(self.profile.as_deref());
+        let credentials = match &self.credentials_url {
+            Some(_) => "credentials_endpoint",
+            None => chain_start(self.profile.as_deref()),
+        };
         match &self.role {
             Some(role) => {
                 tracing::info!(output, credentials, role = %role.arn, region, "requests will be signed")
@@ -66,8 +77,8 @@ fn chain_start(profile: Option<&str>) -> &'static str {
         path.or(home).is_some_and(|path| path.is_file())
     };
     match () {
-        () if profile.is_some() => "profile",
         () if set("AWS_ACCESS_KEY_ID") && set("AWS_SECRET_ACCESS_KEY") => "environment",
+        () if profile.is_some() => "profile",
         () if file("AWS_CONFIG_FILE", "config") || file("AWS_SHARED_CREDENTIALS_FILE", "credentials") => {
             "profile"
         }
@@ -96,9 +107,12 @@ pub struct Session {
     /// The identity the role is taken on with.
     base: Option<Arc<Session>>,
     ready: OnceCell<Ready>,
+    /// When calls began to fail on the way, if none has come through since.
+    stuck_since: Mutex<Option<Instant>>,
 }
 
 struct Ready {
+    http: IkadaHttp,
     config: SdkConfig,
     credentials: KeptCredentials,
 }
@@ -117,7 +131,12 @@ impl Session {
         if let Some(session) = all.get(&settings).and_then(Weak::upgrade) {
             return session;
         }
-        let session = Arc::new(Self { settings: settings.clone(), base, ready: OnceCell::new() });
+        let session = Arc::new(Self {
+            settings: settings.clone(),
+            base,
+            ready: OnceCell::new(),
+            stuck_since: Mutex::default(),
+        });
         all.insert(settings, Arc::downgrade(&session));
         session
     }
@@ -154,15 +173,35 @@ impl Session {
         C: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let used = self.generation();
-        let failure = match call().await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => classify(&error),
-        };
-        if !self.renew(&failure, used).await {
-            return Err(failure);
+        let (used, started) = (self.generation(), Instant::now());
+        let mut result = call().await.map_err(|error| classify(&error));
+        if let Err(failure) = &result
+            && self.renew(failure, used).await
+        {
+            result = call().await.map_err(|error| classify(&error));
         }
-        call().await.map_err(|error| classify(&error))
+        self.watch(result.as_ref().err(), started);
+        result
+    }
+
+    /// Renews the client when nothing has come through for [`STUCK`] while calls were made: a name may lead elsewhere by now, a
+    /// connection may have died without a word.
+    fn watch(&self, failure: Option<&Failure>, started: Instant) {
+        let mut since = self.stuck_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(failure) = failure.filter(|failure| failure.kind == FailureKind::Transient) else {
+            *since = None;
+            return;
+        };
+        let began = *since.get_or_insert(started);
+        let (Some(ready), true) = (self.ready.get(), began.elapsed() >= STUCK) else { return };
+        *since = Some(Instant::now());
+        let (seconds, error) = (began.elapsed().as_secs(), &failure.cause);
+        match ready.http.renew() {
+            Ok(()) => {
+                tracing::warn!(seconds, %error, "nothing has come through; all connections to AWS are made anew")
+            }
+            Err(failed) => tracing::error!(error = %chain(&failed), "connections to AWS cannot be made anew"),
+        }
     }
 
     /// Decides whether a call that failed is worth repeating at once with other credentials, and renews them for it.
@@ -198,9 +237,10 @@ impl Session {
         }
         let provider = builder.build_from_provider(base.credentials.clone()).await;
         let credentials = KeptCredentials::new(SharedCredentialsProvider::new(provider));
+        let http = base.http.clone();
         let config = with_credentials(&base.config, &credentials);
         tracing::info!(role = %role.arn, region = %shown_region(&config), "requests to AWS are signed with an assumed role");
-        Ok(Ready { config, credentials })
+        Ok(Ready { http, config, credentials })
     }
 
     async fn prepare_base(&self) -> Result<Ready, Failure> {
@@ -212,7 +252,7 @@ impl Session {
             .read_timeout(settings.answer_timeout)
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
+            .http_client(http.clone())
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             // Its floor is one byte a second over five seconds; a busy machine must not fail that way.
@@ -222,8 +262,11 @@ impl Session {
         if let Ok(name) = AppName::new("ikada") {
             loader = loader.app_name(name);
         }
-        if let Some(region) = &settings.region {
-            loader = loader.region(Region::new(region.clone()));
+        if let Some(region) = settings.region.clone().or(region_of_task(settings).await) {
+            loader = loader.region(Region::new(region));
+        }
+        if let Some(url) = &settings.credentials_url {
+            loader = loader.credentials_provider(UrlCredentials { http: http.clone(), url: url.clone() });
         }
         if let Some(profile) = settings.profile.clone().or_else(default_profile) {
             loader = loader.profile_name(profile);
@@ -240,7 +283,7 @@ impl Session {
         };
         let credentials = KeptCredentials::new(source);
         let config = with_credentials(&config, &credentials);
-        Ok(Ready { config, credentials })
+        Ok(Ready { http, config, credentials })
     }
 }
 
@@ -256,6 +299,26 @@ fn with_credentials(config: &SdkConfig, credentials: &KeptCredentials) -> SdkCon
 
 fn shown_region(config: &SdkConfig) -> &str {
     config.region().map_or("none", AsRef::as_ref)
+}
+
+/// The region that ECS says the task is in, where nothing nearer says one: the SDK itself would only ask the instance.
+async fn region_of_task(settings: &SessionSettings) -> Option<String> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let nearer = ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"];
+    if settings.region.is_some()
+        || settings.profile.is_some()
+        || nearer.into_iter().any(|name| set(name).is_some())
+    {
+        return None;
+    }
+    let uri = set("ECS_CONTAINER_METADATA_URI_V4")?;
+    match TaskMetadata::fetch(&uri).await {
+        Ok(task) => Some(task.region),
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), "ECS does not say which region this is");
+            None
+        }
+    }
 }
 
 /// Fluent Bit reads `AWS_DEFAULT_PROFILE` where the SDKs read `AWS_PROFILE` only.
@@ -282,5 +345,36 @@ impl EndpointOption for aws_types::sdk_config::Builder {
             Some(url) => self.endpoint_url(url),
             None => self,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_minute_without_success_renews_the_client() {
+        let session = Session::shared(SessionSettings {
+            region: Some("eu-central-1".to_owned()),
+            profile: None,
+            credentials_url: None,
+            role: None,
+            tls: TlsSettings::default(),
+            connect_timeout: Duration::from_secs(1),
+            answer_timeout: Duration::from_secs(1),
+        });
+        session.sdk_config().await.unwrap();
+        let since = || *session.stuck_since.lock().unwrap();
+        let (start, lost) = (Instant::now(), Failure::transient("connection reset"));
+        session.watch(Some(&lost), start);
+        tokio::time::advance(STUCK / 2).await;
+        session.watch(Some(&lost), Instant::now());
+        assert_eq!(since(), Some(start), "half a minute is no reason");
+        tokio::time::advance(STUCK / 2).await;
+        session.watch(Some(&lost), Instant::now());
+        assert_eq!(since(), Some(Instant::now()), "the client was renewed, and gets its minute");
+        let denied = Failure { kind: FailureKind::Denied, ..Failure::transient("no") };
+        session.watch(Some(&denied), Instant::now());
+        assert_eq!(since(), None, "an answer is an answer");
     }
 }

@@ -7,9 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ikada_options::{TlsOptions, TlsVersion};
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
+};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
@@ -59,6 +63,8 @@ pub enum TlsError {
 pub struct TlsSettings {
     /// Takes any certificate: `tls.verify off`.
     trust_all: bool,
+    /// Takes a certificate for any host: `tls.verify_hostname off`.
+    any_host: bool,
     ca_file: Option<PathBuf>,
     ca_path: Option<PathBuf>,
     crt_file: Option<PathBuf>,
@@ -74,6 +80,7 @@ impl TlsSettings {
     pub fn new(options: &TlsOptions) -> Self {
         Self {
             trust_all: !options.verify,
+            any_host: options.verify_hostname == Some(false),
             ca_file: options.ca_file.clone(),
             ca_path: options.ca_path.clone(),
             crt_file: options.crt_file.clone(),
@@ -112,9 +119,14 @@ impl TlsSettings {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&self.versions()?)?;
-        let builder = match self.trust_all {
-            true => builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAll(provider))),
-            false => builder.with_root_certificates(self.roots()?),
+        let builder = match (self.trust_all, self.any_host) {
+            (true, _) => builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAll(provider))),
+            (false, true) => {
+                let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots()?), provider);
+                let inner = inner.build().map_err(|_| TlsError::NoRoots)?;
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyHost(inner)))
+            }
+            (false, false) => builder.with_root_certificates(self.roots()?),
         };
         Ok(match self.identity()? {
             Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
@@ -216,6 +228,51 @@ impl ServerCertVerifier for TrustAll {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Takes a certificate of a trusted authority whatever host it is for.
+#[derive(Debug)]
+struct AnyHost(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyHost {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // The name is looked at last: all else is in order.
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            result => result,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
     }
 }
 

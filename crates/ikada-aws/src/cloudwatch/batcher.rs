@@ -3,14 +3,16 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use ikada_plugin::{Batch, Output, Part, Routed, add_part};
+use ikada_plugin::{Batch, Delivery, Output, Part, Routed, add_part};
 use ikada_record::{DropReason, Entry, Share, Tag, record_at};
 use tokio::time::Instant;
 
-use super::events::{Events, MAX_MESSAGE, Mark, head};
+use super::events::{Events, MAX_MESSAGE, Mark};
 use super::message::{MessageEncoder, Written};
 use super::names::Names;
+use super::options::Oversize;
 use super::sender::{PutEvents, Sender, Stream};
+use crate::calls::Refused;
 use crate::seldom::Seldom;
 
 /// Streams with an open batch at once; beyond it the batch that is due first goes early.
@@ -23,6 +25,7 @@ const FULL: usize = 1_250_000;
 pub(super) struct Batcher {
     encoder: MessageEncoder,
     names: Names,
+    oversize: Oversize,
     sender: Arc<Sender>,
     open: HashMap<Box<[u8]>, Open>,
     ready: VecDeque<Batch>,
@@ -39,7 +42,7 @@ pub(super) struct Batcher {
 struct Lines {
     empty: Seldom,
     no_key: Seldom,
-    cut: Seldom,
+    too_long: Seldom,
     no_name: Seldom,
 }
 
@@ -48,7 +51,7 @@ struct Lines {
 struct Counts {
     empty: u32,
     no_key: u32,
-    cut: u32,
+    too_long: u32,
 }
 
 /// The open batch of a stream.
@@ -56,20 +59,32 @@ struct Open {
     stream: Arc<Stream>,
     events: Events,
     parts: Vec<Part>,
+    /// Places of the entries in their chunks, where the engine wants to know them.
+    origins: Vec<u32>,
     /// Entries of the chunk at hand that are not in `parts` yet.
     run: u32,
     due: Instant,
 }
 
+/// What the entry at hand is of.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    routed: &'a Routed,
+    /// Its place in the chunk.
+    place: u32,
+    /// Whether places are of use.
+    keeps: bool,
+}
+
 impl Open {
-    fn new(key: &[u8], due: Instant) -> Self {
+    fn new(key: &[u8], is_pending: bool, due: Instant) -> Self {
         // A group's name holds no NUL; a stream's may.
         let mut names = key.splitn(2, |byte| *byte == 0);
         let mut name = || String::from_utf8_lossy(names.next().unwrap_or_default()).into_owned();
         let (group, stream) = (name(), name());
-        let head = head(&group, &stream);
-        let stream = Arc::new(Stream { group, name: stream, lane: lane(key), head });
-        Self { events: Events::new(&stream.head, 0), stream, parts: Vec::new(), run: 0, due }
+        let stream = Arc::new(Stream::new(group, stream, lane(key), is_pending));
+        let events = Events::new(&stream.head, 0);
+        Self { events, stream, parts: Vec::new(), origins: Vec::new(), run: 0, due }
     }
 
     /// Books the entries of the chunk at hand.
@@ -83,14 +98,21 @@ impl Open {
         let bytes = events.body_len();
         let delivery = PutEvents::new(sender.clone(), self.stream.clone(), events.close());
         Batch::new(Some(self.stream.lane), std::mem::take(&mut self.parts), bytes, Box::new(delivery))
+            .with_origins(std::mem::take(&mut self.origins))
     }
 }
 
 impl Batcher {
-    pub(super) fn new(encoder: MessageEncoder, names: Names, sender: Arc<Sender>) -> Self {
+    pub(super) fn new(
+        encoder: MessageEncoder,
+        names: Names,
+        oversize: Oversize,
+        sender: Arc<Sender>,
+    ) -> Self {
         Self {
             encoder,
             names,
+            oversize,
             sender,
             open: HashMap::new(),
             ready: VecDeque::new(),
@@ -112,7 +134,7 @@ impl Batcher {
         if self.open.len() >= MAX_OPEN {
             self.close_first();
         }
-        (self.key.as_slice().into(), Open::new(&self.key, due))
+        (self.key.as_slice().into(), Open::new(&self.key, self.names.ask_ecs(), due))
     }
 
     fn put_back(&mut self, key: Box<[u8]>, open: Open) {
@@ -128,8 +150,9 @@ impl Batcher {
     fn push_by_tag(&mut self, routed: &Routed, counts: &mut Counts) {
         self.names.write(&mut self.key, routed.chunk.tag(), record_at(&[]));
         let (key, mut open) = self.take(routed.due);
-        for entry in routed.chunk.entries() {
-            self.add(&mut open, &entry, routed, counts);
+        let keeps = routed.share.source().is_some();
+        for (place, entry) in (0..).zip(routed.chunk.entries()) {
+            self.add(&mut open, &entry, Source { routed, place, keeps }, counts);
         }
         open.end_run(&routed.share);
         self.put_back(key, open);
@@ -138,7 +161,8 @@ impl Batcher {
     /// Each entry goes to the stream its record names.
     fn push_by_record(&mut self, routed: &Routed, counts: &mut Counts, now: Instant) {
         let mut at_hand: Option<(Box<[u8]>, Open)> = None;
-        for entry in routed.chunk.entries() {
+        let keeps = routed.share.source().is_some();
+        for (place, entry) in (0..).zip(routed.chunk.entries()) {
             self.name(routed.chunk.tag(), &entry, now);
             let (key, mut open) = match at_hand.take() {
                 Some((key, open)) if *key == *self.key => (key, open),
@@ -150,7 +174,7 @@ impl Batcher {
                     self.take(routed.due)
                 }
             };
-            self.add(&mut open, &entry, routed, counts);
+            self.add(&mut open, &entry, Source { routed, place, keeps }, counts);
             at_hand = Some((key, open));
         }
         if let Some((key, mut open)) = at_hand {
@@ -168,10 +192,10 @@ impl Batcher {
     }
 
     #[inline]
-    fn add(&mut self, open: &mut Open, entry: &Entry<'_>, routed: &Routed, counts: &mut Counts) {
+    fn add(&mut self, open: &mut Open, entry: &Entry<'_>, source: Source<'_>, counts: &mut Counts) {
         let time = entry.time().millis();
         if !open.events.takes(time) {
-            self.close_full(open, None, routed);
+            self.close_full(open, None, source.routed);
         }
         let mark = open.events.begin(time);
         let mut len = match self.encoder.write(open.events.arena(), entry) {
@@ -186,31 +210,68 @@ impl Batcher {
             }
         };
         if len > MAX_MESSAGE {
-            len = self.shorten(&mut open.events, mark, entry, counts);
+            match self.shorten(open, mark, entry, source, counts) {
+                Some(shorter) => len = shorter,
+                None => return,
+            }
         }
         if open.events.fits(len) {
             open.events.end(time, len);
         } else {
             let mut next = Events::new(&open.stream.head, FULL);
             open.events.move_last(mark, &mut next, time, len);
-            self.close_full(open, Some(next), routed);
+            self.close_full(open, Some(next), source.routed);
         }
         open.run += 1;
+        if source.keeps {
+            open.origins.push(source.place);
+        }
     }
 
-    /// Makes the message begun at `mark` as short as it must be: with text beyond ASCII as it is, or else by cutting it.
+    /// Makes the message begun at `mark` as short as it must be: with text beyond ASCII as it is, or else as `oversize` says. `None`
+    /// where it is dealt with.
     #[cold]
-    fn shorten(&self, events: &mut Events, mark: Mark, entry: &Entry<'_>, counts: &mut Counts) -> usize {
-        if let Some(encoder) = self.encoder.shorter() {
-            events.erase(mark);
-            if let Written::Message(len) = encoder.write(events.arena(), entry)
-                && len <= MAX_MESSAGE
-            {
-                return len;
+    fn shorten(
+        &mut self,
+        open: &mut Open,
+        mark: Mark,
+        entry: &Entry<'_>,
+        source: Source<'_>,
+        counts: &mut Counts,
+    ) -> Option<usize> {
+        let written = open.events.arena().len();
+        if let Some(Written::Message(len)) = self.encoder.write_shorter(open.events.arena(), entry) {
+            open.events.keep_from(mark, written);
+            if len <= MAX_MESSAGE {
+                return Some(len);
             }
         }
-        counts.cut += 1;
-        events.cut(mark)
+        counts.too_long += 1;
+        let time = entry.time().millis();
+        match self.oversize {
+            Oversize::Truncate => return Some(open.events.cut(mark)),
+            Oversize::Split => {
+                let pieces = open.events.take_apart(mark);
+                self.close_if_any(open, source.routed);
+                let mut events = Events::new(&open.stream.head, 0);
+                pieces.iter().for_each(|(piece, len)| events.push(time, piece, *len));
+                let bytes = events.body_len();
+                let delivery = PutEvents::one_entry(self.sender.clone(), open.stream.clone(), events.close());
+                self.make_ready(alone(Some(open.stream.lane), bytes, Box::new(delivery), source));
+            }
+            Oversize::Drop => {
+                open.events.abort(mark);
+                let delivery = Box::new(Refused::too_long(MAX_MESSAGE));
+                self.make_ready(alone(None, 0, delivery, source));
+            }
+        }
+        None
+    }
+
+    fn close_if_any(&mut self, open: &mut Open, routed: &Routed) {
+        if open.events.len() > 0 {
+            self.close_full(open, None, routed);
+        }
     }
 
     /// Makes what is in an open batch ready; `next` takes its place.
@@ -263,12 +324,18 @@ impl Batcher {
         if let Some(entries) = self.lines.empty.count(u64::from(counts.empty), now) {
             tracing::debug!(entries, "entries were dropped: CloudWatch Logs takes no empty messages");
         }
-        if let Some(entries) = self.lines.cut.count(u64::from(counts.cut), now) {
-            tracing::warn!(
-                entries,
-                limit = MAX_MESSAGE,
-                "messages longer than CloudWatch Logs takes were cut"
-            );
+        let Some(entries) = self.lines.too_long.count(u64::from(counts.too_long), now) else { return };
+        let limit = MAX_MESSAGE;
+        match self.oversize {
+            Oversize::Truncate => {
+                tracing::warn!(entries, limit, "messages longer than CloudWatch Logs takes were cut");
+            }
+            Oversize::Split => {
+                tracing::info!(entries, limit, "messages longer than CloudWatch Logs takes were taken apart");
+            }
+            Oversize::Drop => {
+                tracing::error!(entries, limit, "messages longer than CloudWatch Logs takes were dropped");
+            }
         }
     }
 }
@@ -308,6 +375,13 @@ impl Output for Batcher {
         // A stream has one call at a time; so many streams are served at once.
         8
     }
+}
+
+/// A batch of one entry.
+fn alone(lane: Option<u64>, bytes: usize, delivery: Box<dyn Delivery>, source: Source<'_>) -> Batch {
+    let part = Part { share: source.routed.share.clone(), entries: 1 };
+    let origins = if source.keeps { vec![source.place] } else { Vec::new() };
+    Batch::new(lane, vec![part], bytes, delivery).with_origins(origins)
 }
 
 /// The lane of a stream. Two streams that share one by chance are sent one after the other, no more.

@@ -24,7 +24,11 @@ pub(super) const MAX_SPAN: i64 = 24 * 60 * 60 * 1000;
 
 /// What stands at the end of a message that was cut.
 const CUT_MARK: &[u8] = b"[Truncated...]";
+/// Room for `[Part 12345/12345]`.
+const PART_MARK: usize = 19;
 
+/// What every event begins with.
+const TIMESTAMP: &[u8] = b"{\"timestamp\":";
 const TAIL: &[u8] = b"]}";
 
 /// Log events of one stream, gathered up to what one call takes.
@@ -95,7 +99,7 @@ impl Events {
     #[inline]
     pub(super) fn begin(&mut self, time: i64) -> Mark {
         let start = self.arena.len();
-        self.arena.extend_from_slice(b"{\"timestamp\":");
+        self.arena.extend_from_slice(TIMESTAMP);
         self.arena.extend_from_slice(itoa::Buffer::new().format(time).as_bytes());
         self.arena.extend_from_slice(b",\"message\":\"");
         Mark { start, message: self.arena.len() }
@@ -107,9 +111,9 @@ impl Events {
         &mut self.arena
     }
 
-    /// Takes the message back that was written behind the event's beginning.
-    pub(super) fn erase(&mut self, mark: Mark) {
-        self.arena.truncate(mark.message);
+    /// Lets only that count of the message begun at `mark` that was written from `from` on.
+    pub(super) fn keep_from(&mut self, mark: Mark, from: usize) {
+        self.arena.drain(mark.message..from);
     }
 
     /// Takes the event back.
@@ -123,6 +127,33 @@ impl Events {
         self.arena.truncate(mark.message + kept);
         self.arena.extend_from_slice(CUT_MARK);
         len + CUT_MARK.len()
+    }
+
+    /// Takes the event back whose message is too long, in pieces that the service takes: each as the body of a JSON string, and its
+    /// length as UTF-8. Each says which part it is.
+    pub(super) fn take_apart(&mut self, mark: Mark) -> Vec<(Vec<u8>, usize)> {
+        let mut pieces = Vec::new();
+        let mut rest = &self.arena[mark.message..];
+        while !rest.is_empty() {
+            let (end, len) = prefix(rest, MAX_MESSAGE - PART_MARK);
+            pieces.push((rest[..end].to_vec(), len));
+            rest = &rest[end..];
+        }
+        let count = pieces.len();
+        for (at, (piece, len)) in pieces.iter_mut().enumerate() {
+            let mark = format!("[Part {}/{count}]", at + 1);
+            piece.extend_from_slice(mark.as_bytes());
+            *len += mark.len();
+        }
+        self.abort(mark);
+        pieces
+    }
+
+    /// Adds an event with this message, whatever fits.
+    pub(super) fn push(&mut self, time: i64, message: &[u8], len: usize) {
+        self.begin(time);
+        self.arena.extend_from_slice(message);
+        self.end(time, len);
     }
 
     /// Whether the message begun last still fits, with its length as UTF-8.
@@ -206,14 +237,27 @@ impl Closed {
         if self.in_order && events.len() == self.len() {
             return self.arena.clone();
         }
+        self.body_of(events, &self.arena[..self.head as usize], None)
+    }
+
+    /// The same with another head, and with another time for all of them if there is one.
+    pub(super) fn body_of(&self, events: &[u32], head: &[u8], time: Option<i64>) -> Bytes {
         let size: usize = events.iter().map(|event| self.text(*event).len() + 1).sum();
-        let mut body = Vec::with_capacity(self.head as usize + size + TAIL.len());
-        body.extend_from_slice(&self.arena[..self.head as usize]);
+        let mut body = Vec::with_capacity(head.len() + size + 8 * events.len() + TAIL.len());
+        body.extend_from_slice(head);
         for (n, event) in events.iter().enumerate() {
             if n > 0 {
                 body.push(b',');
             }
-            body.extend_from_slice(self.text(*event));
+            let text = self.text(*event);
+            match time.zip(memchr::memchr(b',', text)) {
+                Some((time, behind)) => {
+                    body.extend_from_slice(TIMESTAMP);
+                    body.extend_from_slice(itoa::Buffer::new().format(time).as_bytes());
+                    body.extend_from_slice(&text[behind..]);
+                }
+                None => body.extend_from_slice(text),
+            }
         }
         body.extend_from_slice(TAIL);
         body.into()
@@ -335,6 +379,37 @@ mod tests {
             r#"[{"timestamp":1,"message":"a"},{"timestamp":1,"message":"b"},{"timestamp":5,"message":"c"},{"timestamp":5,"message":"d"}]}"#
         ));
         assert!(text(&closed.body(&[2])).ends_with(r#"[{"timestamp":5,"message":"d"}]}"#));
+    }
+
+    #[test]
+    fn events_can_be_given_another_head_and_time() {
+        let mut events = Events::new(&head("g", "s"), 0);
+        event(&mut events, 1, "a,b");
+        event(&mut events, 2, "c");
+        let closed = events.close();
+        assert_eq!(
+            text(&closed.body_of(&[0, 1], b"<", Some(77))),
+            r#"<{"timestamp":77,"message":"a,b"},{"timestamp":77,"message":"c"}]}"#
+        );
+    }
+
+    #[test]
+    fn a_message_is_taken_apart_between_characters() {
+        let mut events = Events::new(b"", 0);
+        let whole = "日".repeat(800_000);
+        let mark = events.begin(5);
+        events.arena().extend_from_slice(whole.as_bytes());
+        let pieces = events.take_apart(mark);
+        assert_eq!((pieces.len(), events.arena().len()), (3, 0));
+        let joined: String = pieces
+            .iter()
+            .enumerate()
+            .map(|(at, (piece, len))| {
+                assert!(*len == piece.len() && *len <= MAX_MESSAGE);
+                text(piece).strip_suffix(&format!("[Part {}/3]", at + 1)).unwrap()
+            })
+            .collect();
+        assert!(joined == whole);
     }
 
     #[test]

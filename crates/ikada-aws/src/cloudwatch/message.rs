@@ -5,6 +5,9 @@ use ikada_record::Entry;
 use ikada_record::accessor::Accessor;
 use ikada_record::json::{JsonStyle, write_record_in_string, write_str_escaped};
 
+use super::emf::Emf;
+use crate::gojson::GoJson;
+
 /// What became of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
@@ -20,39 +23,100 @@ pub(super) enum Written {
 #[derive(Debug)]
 pub(super) struct MessageEncoder {
     key: Option<Accessor>,
-    style: JsonStyle,
+    form: Form,
+    scratch: Vec<u8>,
+}
+
+/// How JSON is spelled.
+#[derive(Debug)]
+enum Form {
+    /// As the C plugin does, with metrics made of records if asked for.
+    C(JsonStyle, Option<Emf>),
+    /// As the Go plugin does; white space at both ends of a message is taken away.
+    Go(GoJson),
 }
 
 impl MessageEncoder {
     /// `log_key` is the exact name of a top-level key.
-    pub(super) fn new(log_key: Option<&str>, style: JsonStyle) -> Self {
-        Self { key: log_key.map(Accessor::exact), style }
+    pub(super) fn new(log_key: Option<&str>, style: JsonStyle, emf: Option<Emf>) -> Self {
+        Self { key: log_key.map(Accessor::exact), form: Form::C(style, emf), scratch: Vec::new() }
     }
 
-    /// The same with characters beyond ASCII as they are, where this writes them as `\uxxxx`: up to half as long.
-    pub(super) fn shorter(&self) -> Option<Self> {
-        self.style
-            .escape_unicode
-            .then(|| Self { key: self.key.clone(), style: JsonStyle { escape_unicode: false } })
+    /// Messages as of the plugin `cloudwatch`.
+    pub(super) fn go(log_key: Option<&str>) -> Self {
+        let form = Form::Go(GoJson::default());
+        Self { key: log_key.map(Accessor::exact), form, scratch: Vec::new() }
+    }
+
+    /// Appends the message of an entry with characters beyond ASCII as they are, where they are otherwise written as `\uxxxx`: up to
+    /// half as long. `None` where that changes nothing.
+    pub(super) fn write_shorter(&mut self, out: &mut Vec<u8>, entry: &Entry<'_>) -> Option<Written> {
+        match &mut self.form {
+            Form::C(style, _) if style.escape_unicode => style.escape_unicode = false,
+            _ => return None,
+        }
+        let written = self.write(out, entry);
+        if let Form::C(style, _) = &mut self.form {
+            style.escape_unicode = true;
+        }
+        Some(written)
     }
 
     /// Appends the message of an entry as the body of a JSON string.
     #[inline]
-    pub(super) fn write(&self, out: &mut Vec<u8>, entry: &Entry<'_>) -> Written {
-        let Some(key) = &self.key else {
-            let record = entry.record_bytes();
-            if is_empty_map(record) {
-                return Written::Empty;
-            }
-            return Written::Message(write_record_in_string(out, record, self.style));
+    pub(super) fn write(&mut self, out: &mut Vec<u8>, entry: &Entry<'_>) -> Written {
+        let value = match &self.key {
+            None => None,
+            Some(key) => match key.lookup_map_raw(entry.record()) {
+                None => return Written::NoKey,
+                found => found,
+            },
         };
-        let Some(value) = key.lookup_map_raw(entry.record()) else { return Written::NoKey };
-        match View::parse(value) {
-            Ok((View::Str([]) | View::Bin([]), _)) => Written::Empty,
-            Ok((View::Str(text) | View::Bin(text), _)) => Written::Message(write_str_escaped(out, text)),
-            _ if is_empty_map(value) => Written::Empty,
-            _ => Written::Message(write_record_in_string(out, value, self.style)),
+        match &self.form {
+            Form::C(style, emf) => match (value, emf) {
+                (None, Some(emf)) if emf.write(cleared(&mut self.scratch), entry, *style) => {
+                    Written::Message(write_str_escaped(out, &self.scratch))
+                }
+                // A record is known to be a whole map: it is not walked to find its end.
+                (None, _) if is_empty_map(entry.record_bytes()) => Written::Empty,
+                (None, _) => Written::Message(write_record_in_string(out, entry.record_bytes(), *style)),
+                (Some(value), _) => write_c(out, value, *style),
+            },
+            Form::Go(json) => {
+                let text = match value.map(View::parse) {
+                    Some(Ok((View::Str(text) | View::Bin(text), _))) => text,
+                    _ => {
+                        json.value(cleared(&mut self.scratch), value.unwrap_or(entry.record_bytes()));
+                        &self.scratch
+                    }
+                };
+                let text = trimmed(text);
+                if text.is_empty() { Written::Empty } else { Written::Message(write_str_escaped(out, text)) }
+            }
         }
+    }
+}
+
+#[inline]
+fn write_c(out: &mut Vec<u8>, value: &[u8], style: JsonStyle) -> Written {
+    match View::parse(value) {
+        Ok((View::Str([]) | View::Bin([]), _)) => Written::Empty,
+        Ok((View::Str(text) | View::Bin(text), _)) => Written::Message(write_str_escaped(out, text)),
+        _ if is_empty_map(value) => Written::Empty,
+        _ => Written::Message(write_record_in_string(out, value, style)),
+    }
+}
+
+fn cleared(scratch: &mut Vec<u8>) -> &mut Vec<u8> {
+    scratch.clear();
+    scratch
+}
+
+/// A text without the white space at its ends, that of Unicode too.
+fn trimmed(text: &[u8]) -> &[u8] {
+    match std::str::from_utf8(text) {
+        Ok(text) => text.trim().as_bytes(),
+        Err(_) => text.trim_ascii(),
     }
 }
 
@@ -72,7 +136,7 @@ mod tests {
         let chunk = builder.finish(Receipt::unwatched());
         let mut out = Vec::new();
         let entry = chunk.entries().next().unwrap();
-        let result = MessageEncoder::new(key, JsonStyle::default()).write(&mut out, &entry);
+        let result = MessageEncoder::new(key, JsonStyle::default(), None).write(&mut out, &entry);
         (result, String::from_utf8(out).unwrap())
     }
 
@@ -108,5 +172,33 @@ mod tests {
         assert_eq!(written(Some("log"), b"\x81\xa3log\xa0").0, Written::Empty);
         assert_eq!(written(Some("log"), b"\x81\xa3log\x80").0, Written::Empty);
         assert_eq!(written(Some("log"), b"\x81\xa6logger\xa1x").0, Written::NoKey);
+    }
+
+    #[test]
+    fn the_go_form_sorts_keys_and_trims_text() {
+        let go = |key: Option<&str>, record: &serde_json::Value| {
+            let mut builder = ChunkBuilder::new(Tag::from("t"));
+            builder.push_record(Timestamp::new(1, 0), &rmp_serde::to_vec(record).unwrap());
+            let chunk = builder.finish(Receipt::unwatched());
+            let mut out = Vec::new();
+            match MessageEncoder::go(key).write(&mut out, &chunk.entries().next().unwrap()) {
+                Written::Message(len) => {
+                    let read: String =
+                        serde_json::from_str(&format!("\"{}\"", String::from_utf8(out).unwrap())).unwrap();
+                    assert_eq!(read.len(), len);
+                    Ok(read)
+                }
+                other => Err(other),
+            }
+        };
+        let record = serde_json::json!({"log": " <日> \n", "a": 1.0, "m": {"y": 1, "x": 2}});
+        assert_eq!(
+            go(None, &record).unwrap(),
+            "{\"a\":1,\"log\":\" \\u003c日\\u003e \\n\",\"m\":{\"x\":2,\"y\":1}}"
+        );
+        assert_eq!(go(Some("log"), &record).unwrap(), "<日>");
+        assert_eq!(go(Some("m"), &record).unwrap(), "{\"x\":2,\"y\":1}");
+        assert_eq!(go(Some("lo"), &record), Err(Written::NoKey));
+        assert_eq!(go(Some("log"), &serde_json::json!({"log": " \u{3000}\n"})), Err(Written::Empty));
     }
 }

@@ -1,19 +1,20 @@
-//! Amazon CloudWatch Logs: records as log events.
+//! Amazon CloudWatch Logs: records as log events, by both of its names.
 //!
-//! An entry becomes a message ([`message`]) in the text of a request ([`events`]), in the open batch of the group and stream its tag
-//! or record names ([`names`], [`batcher`]). A batch goes out as it lies there ([`sender`]); what the service lacks is
-//! created then ([`create`]).
+//! An entry becomes a message ([`message`], with metrics: [`emf`]) in the text of a request ([`events`]), in the open batch of the group
+//! and stream its tag or record names ([`names`], [`go_names`], [`batcher`]). A batch goes out as it lies there ([`sender`]); what the
+//! service lacks is created then ([`create`]). `cloudwatch_logs` ([`options`]) and `cloudwatch` ([`go_options`]) differ in their options, in
+//! how they spell JSON and in how names are made.
 //!
 //! | limit of a call | value | from |
 //! |---|---|---|
 //! | events | 10,000 | PutLogEvents, read 2026-11-22 |
 //! | bytes | 1,048,576: messages as UTF-8 and 26 for each | same |
-//! | message | 1,048,550: what fills a call alone; longer ones are cut and end in `[Truncated...]` | same |
+//! | message | 1,048,550: what fills a call alone; longer ones by the option `oversize` | same |
 //! | order | by time, less than 24 hours apart | same |
 //!
 //! | answer | outcome |
 //! |---|---|
-//! | 200 | delivered; events counted in `rejectedLogEventsInfo` are dropped as `out_of_time` |
+//! | 200 | delivered; events counted in `rejectedLogEventsInfo` are dropped as `out_of_time`, or sent with another time (`late_events`) |
 //! | `ResourceNotFoundException` | stream, and group if allowed, created; the same call again |
 //! | network, timeout, throttling, 5xx | retry |
 //! | expired token | repeated at once with new credentials, then retry |
@@ -22,7 +23,10 @@
 
 mod batcher;
 mod create;
+mod emf;
 mod events;
+mod go_names;
+mod go_options;
 mod message;
 mod names;
 mod options;
@@ -35,20 +39,33 @@ use ikada_plugin::Output;
 use ikada_plugin::registry::{BuildContext, OutputPlugin};
 
 use batcher::Batcher;
-use message::MessageEncoder;
+use options::Settled;
 use sender::Sender;
 
-pub use options::{CloudWatchOptions, GroupClass};
+pub use crate::records::Oversize;
+pub use go_options::GoCloudWatchOptions;
+pub use options::{CloudWatchOptions, GroupClass, LateEvents};
 
-/// The output as the registry knows it.
-pub(crate) fn plugin() -> OutputPlugin {
-    OutputPlugin { name: "cloudwatch_logs", aliases: &[], options: CloudWatchOptions::set, build }
+/// The outputs as the registry knows them.
+pub(crate) fn plugins() -> [OutputPlugin; 2] {
+    [
+        OutputPlugin { name: "cloudwatch_logs", aliases: &[], options: CloudWatchOptions::set, build },
+        OutputPlugin { name: "cloudwatch", aliases: &[], options: GoCloudWatchOptions::set, build: build_go },
+    ]
 }
 
 fn build(bag: &mut PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Box<dyn Output>> {
-    let settled = CloudWatchOptions::parse(bag, diags)?.settle(bag, cx.net.as_ref(), diags)?;
-    let encoder = MessageEncoder::new(settled.log_key.as_deref(), cx.service.json);
-    let sender =
-        Sender::new(settled.destination, settled.creation, settled.log_format, settled.extra_user_agent);
-    Some(Box::new(Batcher::new(encoder, settled.names, Arc::new(sender))))
+    let options = CloudWatchOptions::parse(bag, diags)?;
+    Some(make(options.settle(bag, cx.net.as_ref(), cx.service.json, diags)?, cx))
+}
+
+fn build_go(bag: &mut PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Box<dyn Output>> {
+    Some(make(GoCloudWatchOptions::parse(bag, diags)?.settle(bag, cx.net.as_ref(), diags)?, cx))
+}
+
+fn make(settled: Settled, cx: &BuildContext) -> Box<dyn Output> {
+    let Settled { names, encoder, oversize, destination, manner, task } = settled;
+    destination.announce(cx);
+    let sender = Sender::new(destination, manner, task, cx.service.clock.clone());
+    Box::new(Batcher::new(encoder, names, oversize, Arc::new(sender)))
 }

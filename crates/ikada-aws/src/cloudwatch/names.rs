@@ -2,7 +2,9 @@
 
 use ikada_msgpack::MapView;
 use ikada_record::Tag;
-use ikada_record::accessor::{Accessor, Part, Template};
+use ikada_record::accessor::{Part, Template};
+
+use super::go_names::{GoTemplate, NotThere, is_mark};
 
 /// Longest name of a group or stream, in characters (CreateLogGroup, CreateLogStream).
 const LONGEST: usize = 512;
@@ -16,35 +18,70 @@ pub(super) enum PlainStream {
     Prefix(String),
 }
 
+/// How a name is made of an entry.
+#[derive(Debug)]
+pub(super) enum Pattern {
+    /// As `cloudwatch_logs` does.
+    C(Template),
+    /// As `cloudwatch` does.
+    Go(GoTemplate),
+}
+
+impl Pattern {
+    fn differs_by_record(&self) -> bool {
+        match self {
+            Self::C(template) => template.parts().iter().any(|part| matches!(part, Part::Field(_))),
+            Self::Go(template) => template.differs_by_record(),
+        }
+    }
+
+    /// Whether it holds something that only ECS knows.
+    pub(super) fn asks_ecs(&self) -> bool {
+        matches!(self, Self::Go(template) if template.asks_ecs())
+    }
+}
+
+/// What a name is of.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Group,
+    Stream,
+}
+
 /// Which group and stream an entry goes to.
 #[derive(Debug)]
 pub(super) struct Names {
     pub(super) group: String,
     pub(super) stream: PlainStream,
-    pub(super) group_template: Option<Template>,
-    pub(super) stream_template: Option<Template>,
+    pub(super) group_template: Option<Pattern>,
+    pub(super) stream_template: Option<Pattern>,
+    /// There is no task that the names could ask for.
+    pub(super) no_task: bool,
 }
 
 impl Names {
     /// Whether entries of one tag may go to different streams.
     pub(super) fn differ_by_record(&self) -> bool {
         let templates = [&self.group_template, &self.stream_template];
-        templates
-            .into_iter()
-            .flatten()
-            .any(|template| template.parts().iter().any(|part| matches!(part, Part::Field(_))))
+        templates.into_iter().flatten().any(Pattern::differs_by_record)
+    }
+
+    /// Whether names hold something that only ECS knows.
+    pub(super) fn ask_ecs(&self) -> bool {
+        !self.no_task
+            && [&self.group_template, &self.stream_template].into_iter().flatten().any(Pattern::asks_ecs)
     }
 
     /// Writes both names as the service takes them, a NUL between them. Where a template's reference finds nothing, or a template
     /// makes no text, the plain name stands in; the reference is returned.
-    pub(super) fn write(&self, out: &mut Vec<u8>, tag: &Tag, record: MapView<'_>) -> Option<&Accessor> {
+    pub(super) fn write(&self, out: &mut Vec<u8>, tag: &Tag, record: MapView<'_>) -> Option<&str> {
         out.clear();
         let mut missing = None;
-        if !by_template(&self.group_template, out, tag, record, &mut missing, write_group) {
+        if !self.by_template(&self.group_template, out, tag, record, &mut missing, Kind::Group) {
             write_group(out, self.group.as_bytes());
         }
         out.push(0);
-        if by_template(&self.stream_template, out, tag, record, &mut missing, write_stream) {
+        if self.by_template(&self.stream_template, out, tag, record, &mut missing, Kind::Stream) {
             return missing;
         }
         match &self.stream {
@@ -58,36 +95,55 @@ impl Names {
         }
         missing
     }
-}
 
-/// Writes the name a template makes; `false` if it makes none.
-fn by_template<'t>(
-    template: &'t Option<Template>,
-    out: &mut Vec<u8>,
-    tag: &Tag,
-    record: MapView<'_>,
-    missing: &mut Option<&'t Accessor>,
-    write: fn(&mut Vec<u8>, &[u8]),
-) -> bool {
-    let Some(template) = template else { return false };
-    let start = out.len();
-    if let Err(error) = template.render(out, tag, record) {
-        *missing = Some(error.reference);
-        out.truncate(start);
-        return false;
+    /// Writes the name a template makes; `false` if it makes none.
+    fn by_template<'t>(
+        &self,
+        template: &'t Option<Pattern>,
+        out: &mut Vec<u8>,
+        tag: &Tag,
+        record: MapView<'_>,
+        missing: &mut Option<&'t str>,
+        kind: Kind,
+    ) -> bool {
+        let Some(template) = template else { return false };
+        let start = out.len();
+        let result = match template {
+            Pattern::Go(_) if self.no_task && template.asks_ecs() => Err("ECS_CONTAINER_METADATA_URI"),
+            Pattern::C(template) => {
+                template.render(out, tag, record).map_err(|error| error.reference.as_str())
+            }
+            Pattern::Go(template) => {
+                template.write(out, tag, record).map_err(|NotThere(reference)| reference)
+            }
+        };
+        if let Err(reference) = result {
+            *missing = Some(reference);
+            out.truncate(start);
+            return false;
+        }
+        if out.len() == start {
+            return false;
+        }
+        // Written behind the raw text first: what is allowed may be longer or shorter than what was asked for.
+        let raw = out.split_off(start);
+        match (kind, template) {
+            (Kind::Group, Pattern::C(_)) => write_group(out, &raw),
+            (Kind::Group, Pattern::Go(_)) => write_group_if(out, &raw, is_mark),
+            (Kind::Stream, _) => write_stream(out, &raw),
+        }
+        true
     }
-    if out.len() == start {
-        return false;
-    }
-    // Written behind the raw text first: what is allowed may be longer or shorter than what was asked for.
-    let raw = out.split_off(start);
-    write(out, &raw);
-    true
 }
 
 /// Writes a group's name: what is not allowed in one becomes a dot, and what is too long is cut.
 pub(super) fn write_group(out: &mut Vec<u8>, name: &[u8]) {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-/.#".contains(&byte);
+    write_group_if(out, name, |_| false);
+}
+
+/// The same, with more that is allowed: what is filled in, and looked at once more, before a call is made.
+fn write_group_if(out: &mut Vec<u8>, name: &[u8], more: impl Fn(u8) -> bool) {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-/.#".contains(&byte) || more(byte);
     out.extend(name.iter().take(LONGEST).map(|byte| if allowed(*byte) { *byte } else { b'.' }));
 }
 
@@ -118,8 +174,9 @@ mod tests {
         Names {
             group: "plain".to_owned(),
             stream: PlainStream::Prefix("pre-".to_owned()),
-            group_template: group.map(|text| Template::new(text).unwrap()),
-            stream_template: stream.map(|text| Template::new(text).unwrap()),
+            group_template: group.map(|text| Pattern::C(Template::new(text).unwrap())),
+            stream_template: stream.map(|text| Pattern::C(Template::new(text).unwrap())),
+            no_task: false,
         }
     }
 
@@ -162,5 +219,24 @@ mod tests {
         let mut out = Vec::new();
         write_group(&mut out, "/ecs/a b:#é".as_bytes());
         assert_eq!(out, b"/ecs/a.b.#..");
+    }
+
+    #[test]
+    fn templates_of_the_go_plugin_fall_back_by_themselves() {
+        let go = |text: &str| Some(Pattern::Go(GoTemplate::new(text).unwrap()));
+        let mut names = Names {
+            group: "default".to_owned(),
+            stream: PlainStream::Literal("/default".to_owned()),
+            group_template: go("/ecs/$(tag[0]) $(k)"),
+            stream_template: go("$(tag):$(ecs_task_id)"),
+            no_task: false,
+        };
+        assert_eq!(written(&names, "a.b", b"\x81\xa1k\xa1v"), ("/ecs/a.v|a.b.\u{1}".to_owned(), None));
+        assert_eq!(
+            written(&names, "a.b", b"\x80"),
+            ("default|a.b.\u{1}".to_owned(), Some("$(k)".to_owned()))
+        );
+        names.no_task = true;
+        assert_eq!(written(&names, "a.b", b"\x81\xa1k\xa1v").0, "/ecs/a.v|/default");
     }
 }

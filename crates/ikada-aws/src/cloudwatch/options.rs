@@ -1,11 +1,19 @@
-//! The options of `cloudwatch_logs`.
+//! The options of `cloudwatch_logs`, and what those of both names come to.
+
+use std::collections::HashMap;
 
 use ikada_diag::{Diagnostic, Diagnostics, Spanned, codes};
 use ikada_options::{Choice, NetOptions, Options, PropertyBag};
 use ikada_record::accessor::Template;
+use ikada_record::json::JsonStyle;
 
-use super::names::{Names, PlainStream, write_group, write_stream};
+use super::emf::{Emf, MOST_DIMENSIONS};
+use super::go_names::Task;
+use super::message::MessageEncoder;
+use super::names::{Names, Pattern, PlainStream, write_group, write_stream};
+use super::sender::Manner;
 use crate::client::{AwsOptions, Destination};
+pub(super) use crate::records::Oversize;
 
 /// Days for which PutRetentionPolicy keeps events (its model, read 2026-11-22).
 const RETENTION_DAYS: [u16; 22] =
@@ -53,11 +61,25 @@ pub struct CloudWatchOptions {
     /// Text added to the name the requests carry in their `User-Agent` header.
     #[option(example = "team-a")]
     pub extra_user_agent: Option<Spanned<String>>,
-    /// Namespace of metrics made of the inputs `cpu` and `mem`, which are not here.
+    /// What becomes of events that the service turns away because they are too old or too new: `now` sends them once more with
+    /// the time of now, `dead_letter` and `drop` count them as dropped (`out_of_time`); they are set aside where dead letters are kept.
+    /// Fluent Bit loses them without a word.
+    #[option(default = "dead_letter", example = "now")]
+    pub late_events: LateEvents,
+    /// What becomes of a message longer than the service takes (1,048,550 bytes): it goes in parts, is cut, or is dropped. Fluent
+    /// Bit cuts or drops it.
+    #[option(default = "split", example = "truncate")]
+    pub oversize: Oversize,
+    /// Tags of a log group that is created here, as `key=value` with commas between them. Fluent Bit has this option under the name
+    /// `cloudwatch` only.
+    #[option(example = "team=web,stage=prod")]
+    pub new_log_group_tags: Option<Spanned<String>>,
+    /// Namespace of metrics. With it, or with `metric_dimensions`, every number in a record is a metric (Embedded Metric Format). Fluent
+    /// Bit makes metrics of its inputs `cpu` and `mem` only.
     #[option(example = "fluent-bit-metrics")]
     pub metric_namespace: Option<Spanned<String>>,
-    /// Dimensions of metrics made of the inputs `cpu` and `mem`, which are not here.
-    #[option(example = "host,region")]
+    /// Dimensions of metrics: names with commas between them, sets of them with semicolons between.
+    #[option(example = "host,region;host")]
     pub metric_dimensions: Option<Spanned<String>>,
     /// Adds Kubernetes entity fields to the requests; not supported.
     #[option(example = "off")]
@@ -78,23 +100,45 @@ pub enum GroupClass {
     InfrequentAccess,
 }
 
+/// What becomes of events that are too old or too new for the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Choice)]
+pub enum LateEvents {
+    /// They are sent once more, with the time of now.
+    Now,
+    /// They are counted as dropped, and set aside where dead letters are kept.
+    DeadLetter,
+    /// They are counted as dropped.
+    Drop,
+}
+
 /// What the options come to.
 pub(super) struct Settled {
     pub(super) names: Names,
+    pub(super) encoder: MessageEncoder,
+    pub(super) oversize: Oversize,
     pub(super) destination: Destination,
-    pub(super) creation: Creation,
-    pub(super) log_key: Option<String>,
-    pub(super) log_format: Option<String>,
-    pub(super) extra_user_agent: Option<String>,
+    pub(super) manner: Manner,
+    pub(super) task: Task,
 }
 
 /// What is created, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Creation {
+    /// Streams.
+    pub(super) stream: bool,
     /// Groups, too.
     pub(super) group: bool,
     pub(super) retention_days: Option<u16>,
+    /// Groups that are there already get the retention too, as the Go plugin does.
+    pub(super) retain_existing: bool,
     pub(super) class: Option<GroupClass>,
+    pub(super) tags: HashMap<String, String>,
+}
+
+impl Creation {
+    pub(super) fn retains_existing(&self) -> bool {
+        self.retain_existing && self.retention_days.is_some()
+    }
 }
 
 impl CloudWatchOptions {
@@ -103,37 +147,59 @@ impl CloudWatchOptions {
         self,
         bag: &PropertyBag,
         net: Option<&NetOptions>,
+        style: JsonStyle,
         diags: &mut Diagnostics,
     ) -> Option<Settled> {
         let errors = diags.counts().errors;
         self.refuse_unsupported(diags);
         let names = self.names(bag, diags);
         let creation = self.creation(diags);
-        let log_format = self.log_format(diags);
+        let emf = self.emf(diags);
+        let mut log_format = header(self.log_format.as_ref(), diags);
+        if emf.is_some() && log_format.is_none() {
+            log_format = Some("json/emf".to_owned());
+        }
         let destination = self.aws.destination(self.port.as_ref(), bag, net, diags);
         if diags.counts().errors > errors {
             return None;
         }
+        let log_key = self.log_key.as_ref().map(|key| key.value.as_str());
         Some(Settled {
             names: names?,
+            encoder: MessageEncoder::new(log_key, style, emf),
+            oversize: self.oversize,
             destination: destination?,
-            creation,
-            log_key: self.log_key.map(|key| key.value),
-            log_format,
-            extra_user_agent: self.extra_user_agent.map(|text| text.value),
+            manner: Manner {
+                creation,
+                late: self.late_events,
+                log_format,
+                extra_user_agent: self.extra_user_agent.map(|text| text.value),
+            },
+            task: Task::default(),
         })
     }
 
-    fn refuse_unsupported(&self, diags: &mut Diagnostics) {
-        let metrics =
-            [("metric_namespace", &self.metric_namespace), ("metric_dimensions", &self.metric_dimensions)];
-        for (name, option) in metrics {
-            let Some(option) = option else { continue };
-            let message = format!("`{name}` is not supported: there are no inputs `cpu` and `mem`");
-            diags.push(
-                Diagnostic::error(codes::UNSUPPORTED_OPTION, message).at(option.span).help("remove it"),
-            );
+    fn emf(&self, diags: &mut Diagnostics) -> Option<Emf> {
+        if self.metric_namespace.is_none() && self.metric_dimensions.is_none() {
+            return None;
         }
+        let text = self.metric_dimensions.as_ref().map_or("", |sets| sets.value.as_str());
+        let names = |set: &str| -> Vec<String> {
+            set.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        };
+        let sets: Vec<_> = text.split(';').map(names).filter(|set| !set.is_empty()).collect();
+        if let Some(written) = self.metric_dimensions.as_ref()
+            && sets.iter().any(|set| set.len() > MOST_DIMENSIONS)
+        {
+            let message = format!("`metric_dimensions`: a metric has at most {MOST_DIMENSIONS} dimensions");
+            diags.push(Diagnostic::error(codes::BAD_VALUE, message).at(written.span));
+        }
+        let namespace =
+            self.metric_namespace.as_ref().map_or("fluent-bit-metrics", |name| name.value.as_str());
+        Some(Emf::new(namespace, &sets))
+    }
+
+    fn refuse_unsupported(&self, diags: &mut Diagnostics) {
         if let Some(option) = self.add_entity.as_ref().filter(|option| option.value) {
             let message = "`add_entity` is not supported";
             diags.push(
@@ -170,6 +236,7 @@ impl CloudWatchOptions {
             stream: stream?,
             group_template: group_template?,
             stream_template: stream_template?,
+            no_task: true,
         })
     }
 
@@ -200,35 +267,66 @@ impl CloudWatchOptions {
 
     fn creation(&self, diags: &mut Diagnostics) -> Creation {
         let days = &self.log_retention_days;
-        if self.auto_create_group && days.value != 0 && !RETENTION_DAYS.contains(&days.value) {
-            let longer = RETENTION_DAYS.iter().find(|known| **known > days.value);
-            let near = longer.or(RETENTION_DAYS.last()).copied().unwrap_or_default();
-            let message =
-                format!("`log_retention_days`: CloudWatch Logs does not keep events for {} days", days.value);
-            let found = Diagnostic::error(codes::BAD_VALUE, message).at(days.span);
-            diags.push(found.help(format!("type `{near}`")));
+        if self.auto_create_group {
+            check_days(days, diags);
         }
         let retention = (days.value != 0).then_some((days.span, "log_retention_days"));
         let class = self.log_group_class.as_ref().map(|class| (class.span, "log_group_class"));
-        for (span, name) in [retention, class].into_iter().flatten().filter(|_| !self.auto_create_group) {
-            let message = format!("`{name}` has no effect without `auto_create_group`");
-            diags.push(Diagnostic::warning(codes::NO_EFFECT, message).at(span));
-        }
+        let tags = self.new_log_group_tags.as_ref().map(|tags| (tags.span, "new_log_group_tags"));
+        note_idle([retention, class, tags], self.auto_create_group, diags);
         Creation {
+            stream: true,
             group: self.auto_create_group,
             retention_days: Some(days.value).filter(|days| *days != 0),
+            retain_existing: false,
             class: self.log_group_class.as_ref().map(|class| class.value),
+            tags: tags_of(self.new_log_group_tags.as_ref().map(|tags| tags.value.as_str())),
         }
     }
+}
 
-    fn log_format(&self, diags: &mut Diagnostics) -> Option<String> {
-        let format = self.log_format.as_ref()?;
-        if http::HeaderValue::from_str(&format.value).is_err() {
-            let message = "`log_format`: no header can hold this";
-            diags.push(Diagnostic::error(codes::BAD_VALUE, message).at(format.span));
-        }
-        Some(format.value.clone())
+/// Says that PutRetentionPolicy does not take a number of days.
+pub(super) fn check_days(days: &Spanned<u16>, diags: &mut Diagnostics) {
+    if days.value == 0 || RETENTION_DAYS.contains(&days.value) {
+        return;
     }
+    let longer = RETENTION_DAYS.iter().find(|known| **known > days.value);
+    let near = longer.or(RETENTION_DAYS.last()).copied().unwrap_or_default();
+    let message =
+        format!("`log_retention_days`: CloudWatch Logs does not keep events for {} days", days.value);
+    let found = Diagnostic::error(codes::BAD_VALUE, message).at(days.span);
+    diags.push(found.help(format!("type `{near}`")));
+}
+
+/// Says which options only count for groups that are created here, where none are.
+pub(super) fn note_idle<const N: usize>(
+    options: [Option<(ikada_diag::Span, &str)>; N],
+    auto_create_group: bool,
+    diags: &mut Diagnostics,
+) {
+    for (span, name) in options.into_iter().flatten().filter(|_| !auto_create_group) {
+        let message = format!("`{name}` has no effect without `auto_create_group`");
+        diags.push(Diagnostic::warning(codes::NO_EFFECT, message).at(span));
+    }
+}
+
+/// `key=value` with commas between; blanks around them do not count, a key without a name is left out, and the last of equal keys wins.
+pub(super) fn tags_of(text: Option<&str>) -> HashMap<String, String> {
+    let pair = |tag: &str| {
+        let (key, value) = tag.split_once('=').unwrap_or((tag, ""));
+        (key.trim().to_owned(), value.trim().to_owned())
+    };
+    text.unwrap_or_default().split(',').map(pair).filter(|(key, _)| !key.is_empty()).collect()
+}
+
+/// The format that events are announced to be in.
+pub(super) fn header(format: Option<&Spanned<String>>, diags: &mut Diagnostics) -> Option<String> {
+    let format = format?;
+    if http::HeaderValue::from_str(&format.value).is_err() {
+        let message = "`log_format`: no header can hold this";
+        diags.push(Diagnostic::error(codes::BAD_VALUE, message).at(format.span));
+    }
+    Some(format.value.clone())
 }
 
 /// A name with the `$(…)` of the Go plugin as a template of ours; `$TAG`, which holds the task's id, where there is none: a
@@ -244,7 +342,7 @@ fn as_template(name: &str) -> String {
 }
 
 /// The template, `Some(None)` if none is given, `None` if it is none.
-fn template(name: &str, text: &Option<Spanned<String>>, diags: &mut Diagnostics) -> Option<Option<Template>> {
+fn template(name: &str, text: &Option<Spanned<String>>, diags: &mut Diagnostics) -> Option<Option<Pattern>> {
     let Some(text) = text else { return Some(None) };
     match Template::new(&text.value) {
         Ok(template) => {
@@ -253,7 +351,7 @@ fn template(name: &str, text: &Option<Spanned<String>>, diags: &mut Diagnostics)
                 let found = Diagnostic::warning(codes::ADJUSTED_VALUE, message).at(text.span);
                 diags.push(found.maybe_help(caution.help.clone()));
             }
-            Some(Some(template))
+            Some(Some(Pattern::C(template)))
         }
         Err(error) => {
             diags.push(Diagnostic::error(codes::BAD_TEMPLATE, format!("`{name}`: {error}")).at(text.span));
@@ -281,5 +379,16 @@ mod tests {
         for name in ["/ecs/$(ecs_cluster)/application", "$(ecs_task_id)", "$(unclosed['"] {
             assert_eq!(as_template(name), "$TAG", "{name}");
         }
+    }
+
+    #[test]
+    fn tags_are_trimmed_and_the_last_one_wins() {
+        let tags = |text: &str| {
+            let mut tags: Vec<_> = tags_of(Some(text)).into_iter().collect();
+            tags.sort();
+            tags
+        };
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(tags(" a = 1 , b,=x,a=2=3,"), [pair("a", "2=3"), pair("b", "")]);
     }
 }

@@ -1,20 +1,23 @@
 //! Calls of PutLogEvents, and what their answers mean for each event.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_config::AppName;
 use aws_sdk_cloudwatchlogs::types::RejectedLogEventsInfo;
 use aws_sdk_cloudwatchlogs::{Client, config};
 use bytes::Bytes;
-use ikada_plugin::{BoxFuture, Delivery, Outcome, SendError};
+use ikada_plugin::{BoxFuture, Clock, Delivery, Outcome, SendError};
 use ikada_record::DropReason;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::create::{Creator, allow};
-use super::events::Closed;
-use super::options::Creation;
-use crate::calls::{Call, Calls, Taken};
+use super::events::{Closed, head};
+use super::go_names::Task;
+use super::names::{write_group, write_stream};
+use super::options::{Creation, LateEvents};
+use crate::calls::{Call, Calls, OneEntry, Taken};
 use crate::client::{Destination, Failure, FailureKind, replace_body};
 use crate::seldom::Seldom;
 
@@ -26,34 +29,62 @@ pub(super) struct Stream {
     pub(super) lane: u64,
     /// What every call begins with.
     pub(super) head: Vec<u8>,
+    /// Its names hold marks for what only ECS knows.
+    is_pending: bool,
+}
+
+impl Stream {
+    pub(super) fn new(group: String, name: String, lane: u64, is_pending: bool) -> Self {
+        let head = head(&group, &name);
+        Self { group, name, lane, head, is_pending }
+    }
+}
+
+/// What the options say of the calls.
+#[derive(Debug)]
+pub(super) struct Manner {
+    pub(super) creation: Creation,
+    pub(super) late: LateEvents,
+    pub(super) log_format: Option<String>,
+    pub(super) extra_user_agent: Option<String>,
 }
 
 /// What all deliveries of an output share.
 #[derive(Debug)]
 pub(super) struct Sender {
     destination: Destination,
-    extra_user_agent: Option<String>,
-    log_format: Option<String>,
+    manner: Manner,
     creator: Creator,
+    clock: Arc<dyn Clock>,
+    task: Task,
     client: OnceCell<Client>,
     held_back: Seldom,
 }
 
 impl Sender {
-    pub(super) fn new(
-        destination: Destination,
-        creation: Creation,
-        log_format: Option<String>,
-        extra_user_agent: Option<String>,
-    ) -> Self {
+    pub(super) fn new(destination: Destination, manner: Manner, task: Task, clock: Arc<dyn Clock>) -> Self {
+        let creator = Creator::new(manner.creation.clone(), &destination.place());
         Self {
             destination,
-            extra_user_agent,
-            log_format,
-            creator: Creator::new(creation),
+            manner,
+            creator,
+            clock,
+            task,
             client: OnceCell::new(),
             held_back: Seldom::default(),
         }
+    }
+
+    /// The stream with its names filled in.
+    async fn known(&self, stream: &Stream) -> Result<Stream, Failure> {
+        let fill_in = |name: String, write: fn(&mut Vec<u8>, &[u8])| {
+            let mut out = Vec::new();
+            write(&mut out, name.as_bytes());
+            String::from_utf8_lossy(&out).into_owned()
+        };
+        let group = fill_in(self.task.fill_in(&stream.group).await?, write_group);
+        let name = fill_in(self.task.fill_in(&stream.name).await?, write_stream);
+        Ok(Stream::new(group, name, stream.lane, false))
     }
 
     async fn client(&self) -> Result<&Client, Failure> {
@@ -66,7 +97,7 @@ impl Sender {
         if let Some(url) = &self.destination.endpoint {
             config.set_endpoint_url(Some(url.clone()));
         }
-        if let Some(extra) = &self.extra_user_agent {
+        if let Some(extra) = &self.manner.extra_user_agent {
             let name: String =
                 extra.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
             config.set_app_name(AppName::new(format!("ikada-{name}")).ok());
@@ -80,6 +111,10 @@ impl Sender {
         match self.put(client, body.clone()).await {
             Err(failure) if failure.is("ResourceNotFoundException") => {}
             Err(failure) if failure.is("DataAlreadyAcceptedException") => return Ok(None),
+            Ok(info) => {
+                self.creator.retain_existing(&self.destination.session, client, &stream.group).await;
+                return Ok(info);
+            }
             result => {
                 return result.map_err(|failure| failure.hint(|| allow("logs:PutLogEvents", &stream.group)));
             }
@@ -94,7 +129,7 @@ impl Sender {
 
     async fn put(&self, client: &Client, body: Bytes) -> Result<Option<RejectedLogEventsInfo>, Failure> {
         let call = || {
-            let (body, format) = (body.clone(), self.log_format.clone());
+            let (body, format) = (body.clone(), self.manner.log_format.clone());
             client
                 .put_log_events()
                 .log_group_name("-")
@@ -129,6 +164,8 @@ impl Sender {
 #[derive(Debug)]
 pub(super) struct PutEvents {
     calls: Calls,
+    /// All of them are one entry.
+    one_entry: Option<OneEntry>,
     to: EventCall,
 }
 
@@ -136,30 +173,50 @@ pub(super) struct PutEvents {
 struct EventCall {
     sender: Arc<Sender>,
     stream: Arc<Stream>,
+    /// The stream with its names filled in, where they were not.
+    known: OnceCell<Stream>,
     events: Closed,
+    /// Events that were turned away for their time, and go with another one.
+    retimed: Mutex<HashSet<u32>>,
 }
 
 impl PutEvents {
     pub(super) fn new(sender: Arc<Sender>, stream: Arc<Stream>, events: Closed) -> Self {
         let mut all: Vec<u32> = (0..events.len() as u32).collect();
         events.sort(&mut all);
-        Self { calls: Calls::new(all), to: EventCall { sender, stream, events } }
+        Self { calls: Calls::new(all), one_entry: None, to: EventCall::new(sender, stream, events) }
+    }
+
+    /// Events that are one entry and fill a call each.
+    pub(super) fn one_entry(sender: Arc<Sender>, stream: Arc<Stream>, events: Closed) -> Self {
+        let calls = (0..events.len() as u32).map(|event| vec![event]).collect();
+        let to = EventCall::new(sender, stream, events);
+        Self { calls: Calls::each(calls), one_entry: Some(OneEntry::default()), to }
+    }
+
+    async fn run(&mut self) -> Outcome {
+        let outcome = self.calls.attempt(&self.to).await;
+        match &mut self.one_entry {
+            Some(entry) => entry.outcome(outcome),
+            None => outcome,
+        }
     }
 }
 
 impl Delivery for PutEvents {
     fn attempt(&mut self) -> BoxFuture<'_, Outcome> {
-        Box::pin(self.calls.attempt(&self.to))
+        Box::pin(self.run())
     }
 }
 
 impl Call for EventCall {
     fn make<'a>(&'a self, events: &'a [u32]) -> BoxFuture<'a, Result<Taken, Failure>> {
         Box::pin(async move {
-            match self.sender.send(&self.stream, self.events.body(events)).await {
-                Ok(info) => Ok(self.taken(info, events)),
+            let stream = self.stream().await?;
+            match self.sender.send(stream, self.body(stream, events)).await {
+                Ok(info) => Ok(self.taken(stream, info, events)),
                 Err(failure) => {
-                    self.sender.complain(&self.stream, &failure);
+                    self.sender.complain(stream, &failure);
                     Err(failure)
                 }
             }
@@ -168,15 +225,43 @@ impl Call for EventCall {
 }
 
 impl EventCall {
+    fn new(sender: Arc<Sender>, stream: Arc<Stream>, events: Closed) -> Self {
+        Self { sender, stream, known: OnceCell::new(), events, retimed: Mutex::default() }
+    }
+
+    async fn stream(&self) -> Result<&Stream, Failure> {
+        match self.stream.is_pending {
+            false => Ok(&*self.stream),
+            true => self.known.get_or_try_init(|| self.sender.known(&self.stream)).await,
+        }
+    }
+
+    fn body(&self, stream: &Stream, events: &[u32]) -> Bytes {
+        let is_retimed = events.first().is_some_and(|event| self.retimed().contains(event));
+        match (is_retimed, self.stream.is_pending) {
+            (false, false) => self.events.body(events),
+            (false, true) => self.events.body_of(events, &stream.head, None),
+            (true, _) => self.events.body_of(events, &stream.head, Some(self.sender.clock.now().millis())),
+        }
+    }
+
     /// What a call took; some of its events may have been turned away for their time.
-    fn taken(&self, info: Option<RejectedLogEventsInfo>, events: &[u32]) -> Taken {
+    fn taken(&self, to: &Stream, info: Option<RejectedLogEventsInfo>, events: &[u32]) -> Taken {
         let Some(info) = info else { return Taken::default() };
         let (old, new) = turned_away(&info, events.len());
         let (&[first, ..], &[.., last]) = (events, events) else { return Taken::default() };
-        let (group, stream, too_new) = (&self.stream.group, &self.stream.name, events.len() - new);
+        let (group, stream, too_new) = (&to.group, &to.name, events.len() - new);
         let (first, last) = (self.events.time(first), self.events.time(last));
         if old + too_new == 0 {
             return Taken::default();
+        }
+        let late = [&events[..old], &events[new..]].concat();
+        if self.sender.manner.late == LateEvents::Now && self.retime(&late) {
+            tracing::warn!(
+                %group, %stream, too_old = old, too_new, first, last,
+                "events were turned away because of their time, and are sent with the time of now; first and last are milliseconds since 1970"
+            );
+            return Taken { again: late, ..Taken::default() };
         }
         tracing::error!(
             %group, %stream, too_old = old, too_new, first, last,
@@ -187,12 +272,21 @@ impl EventCall {
             events.len()
         );
         Taken {
-            retry: Vec::new(),
-            again: Vec::new(),
-            rejected: [&events[..old], &events[new..]].concat(),
+            rejected: late,
             reason: Some(DropReason::OutOfTime),
             cause: Some(SendError { code: Some("RejectedLogEvents".to_owned()), status: Some(200), message }),
+            ..Taken::default()
         }
+    }
+
+    /// Gives these events the time of now; `false` if they have had it before.
+    fn retime(&self, events: &[u32]) -> bool {
+        let mut retimed = self.retimed();
+        events.iter().fold(true, |all, event| retimed.insert(*event) && all)
+    }
+
+    fn retimed(&self) -> std::sync::MutexGuard<'_, HashSet<u32>> {
+        self.retimed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

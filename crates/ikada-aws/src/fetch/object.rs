@@ -115,6 +115,7 @@ impl ObjectFetcher {
         let session = Session::shared(SessionSettings {
             region: Some(region.to_owned()),
             profile: None,
+            credentials_url: None,
             role: None,
             tls: TlsSettings::default(),
             connect_timeout: CONNECT,

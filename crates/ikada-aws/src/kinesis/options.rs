@@ -179,7 +179,7 @@ impl GoKinesisOptions {
         };
         let compressor = Compression::compressor(&Spanned::new(compression, self.compression.span), diags);
         let answer = Some(self.http_request_timeout.0).filter(|time| !time.is_zero());
-        let destination = self.aws.destination_within(answer, None, bag, net, diags);
+        let destination = self.aws.destination_as(None, answer, None, bag, net, diags);
         if diags.counts().errors > errors {
             return None;
         }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ikada_plugin::{Batch, Output, Part, Routed, add_part};
+use ikada_plugin::{Batch, Delivery, Output, Part, Routed, add_part};
 use ikada_record::{DropReason, Entry, Share};
 use tokio::time::Instant;
 
@@ -14,6 +14,7 @@ use super::keys::Keys;
 use super::kpl::{ALONE, Kpl};
 use super::options::Oversize;
 use super::sender::{PutRecords, Sender};
+use crate::calls::Refused;
 use crate::seldom::Seldom;
 
 /// Calls with more bytes than this go a few at a time only: they fill the line, and memory, by themselves.
@@ -45,6 +46,8 @@ pub(crate) struct Batcher {
     sender: Arc<Sender>,
     records: Records,
     parts: Vec<Part>,
+    /// Places of the entries in their chunks, where the engine wants to know them.
+    origins: Vec<u32>,
     joined: Joined,
     /// The line at hand, its partition key, and its compressed form.
     line: Vec<u8>,
@@ -63,7 +66,18 @@ struct Joined {
     bytes: Vec<u8>,
     key: Vec<u8>,
     parts: Vec<Part>,
+    origins: Vec<u32>,
     entries: u32,
+}
+
+/// What the entry at hand is of.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    routed: &'a Routed,
+    /// Its place in the chunk.
+    place: u32,
+    /// Whether places are of use.
+    keeps: bool,
 }
 
 /// What is said at most now and then.
@@ -80,7 +94,6 @@ struct Counts {
     empty: u32,
     no_key: u32,
     too_long: u32,
-    dropped: u32,
 }
 
 impl Batcher {
@@ -90,6 +103,7 @@ impl Batcher {
             records: Records::new(&sender.head, sender.pool.take(0)),
             sender,
             parts: Vec::new(),
+            origins: Vec::new(),
             joined: Joined::default(),
             line: Vec::new(),
             key: Vec::new(),
@@ -102,7 +116,7 @@ impl Batcher {
         }
     }
 
-    fn add(&mut self, entry: &Entry<'_>, routed: &Routed, counts: &mut Counts) {
+    fn add(&mut self, entry: &Entry<'_>, source: Source<'_>, counts: &mut Counts) {
         self.line.clear();
         match self.recipe.encoder.write(&mut self.line, entry) {
             Written::Line => {}
@@ -117,26 +131,29 @@ impl Batcher {
         match self.recipe.joining {
             Joining::Off => {
                 self.compress_line();
-                self.emit(limit, routed, counts);
+                self.emit(limit, source, counts);
             }
-            Joining::Lines => self.join_line(routed, counts),
+            Joining::Lines => self.join_line(source, counts),
             Joining::Kpl(_) => {
                 self.compress_line();
-                self.join_kpl(limit, routed, counts);
+                self.join_kpl(limit, source, counts);
             }
         }
     }
 
     /// Makes a record of the line at hand.
     #[inline]
-    fn emit(&mut self, limit: usize, routed: &Routed, counts: &mut Counts) {
+    fn emit(&mut self, limit: usize, source: Source<'_>, counts: &mut Counts) {
         if self.finished().len() > limit {
-            return self.emit_too_long(limit, routed, counts);
+            return self.emit_too_long(limit, source, counts);
         }
-        self.make_room(self.finished().len() + self.key.len(), routed.due);
+        self.make_room(self.finished().len() + self.key.len(), source.routed.due);
         let record = if self.recipe.compressor.is_some() { &self.compressed } else { &self.line };
         self.records.push(record, &self.key, 1);
-        add_part(&mut self.parts, &routed.share, 1);
+        add_part(&mut self.parts, &source.routed.share, 1);
+        if source.keeps {
+            self.origins.push(source.place);
+        }
     }
 
     /// The line at hand as it is sent.
@@ -152,23 +169,26 @@ impl Batcher {
 
     /// A line longer than a record may be.
     #[cold]
-    fn emit_too_long(&mut self, limit: usize, routed: &Routed, counts: &mut Counts) {
+    fn emit_too_long(&mut self, limit: usize, source: Source<'_>, counts: &mut Counts) {
         counts.too_long += 1;
         let plain = self.recipe.compressor.as_ref().map_or(limit, |compressor| compressor.sure(limit));
         match self.recipe.oversize {
-            Oversize::Drop => counts.dropped += 1,
+            Oversize::Drop => {
+                let limit = self.sender.shape.max_record;
+                self.alone(None, 0, Box::new(Refused::too_long(limit)), source);
+            }
             Oversize::Truncate => {
                 cut(&mut self.line, plain);
                 self.compress_line();
-                self.emit(limit, routed, counts);
+                self.emit(limit, source, counts);
             }
-            Oversize::Split => self.emit_pieces(&split(&self.line, plain), routed),
+            Oversize::Split => self.emit_pieces(&split(&self.line, plain), source),
         }
     }
 
     /// One entry as several records, in a batch of its own.
-    fn emit_pieces(&mut self, pieces: &[Vec<u8>], routed: &Routed) {
-        self.close(Some(routed.due));
+    fn emit_pieces(&mut self, pieces: &[Vec<u8>], source: Source<'_>) {
+        self.close(Some(source.routed.due));
         let mut records = Records::new(&self.sender.head, self.sender.pool.take(0));
         let (mut calls, mut bytes) = (vec![Vec::new()], 0);
         for (at, piece) in pieces.iter().enumerate() {
@@ -186,44 +206,50 @@ impl Batcher {
         let bytes = records.body_len();
         let closed = records.close(&self.sender.pool);
         let delivery = PutRecords::one_entry(self.sender.clone(), closed, calls);
-        let part = Part { share: routed.share.clone(), entries: 1 };
         let lane = self.lane(bytes);
+        self.alone(lane, bytes, Box::new(delivery), source);
+    }
+
+    /// Makes a batch of one entry ready.
+    fn alone(&mut self, lane: Option<u64>, bytes: usize, delivery: Box<dyn Delivery>, source: Source<'_>) {
+        let part = Part { share: source.routed.share.clone(), entries: 1 };
+        let origins = if source.keeps { vec![source.place] } else { Vec::new() };
         self.ready_bytes += bytes;
-        self.ready.push_back(Batch::new(lane, vec![part], bytes, Box::new(delivery)));
+        self.ready.push_back(Batch::new(lane, vec![part], bytes, delivery).with_origins(origins));
     }
 
     /// Adds the line at hand to the record under way, or to the next one.
-    fn join_line(&mut self, routed: &Routed, counts: &mut Counts) {
+    fn join_line(&mut self, source: Source<'_>, counts: &mut Counts) {
         // A key is known only for the first line: room is left for the longest.
         let limit = self.sender.shape.max_record - if self.sender.shape.has_keys { 256 } else { 0 };
         let longest = self.recipe.compressor.as_ref().map_or(limit, |compressor| compressor.sure(limit));
         if self.joined.bytes.len() + self.line.len() > longest {
-            self.emit_joined(Some(routed.due));
+            self.emit_joined(Some(source.routed.due));
         }
         if self.line.len() > longest {
             self.compress_line();
-            return self.emit(limit, routed, counts);
+            return self.emit(limit, source, counts);
         }
         if self.joined.entries == 0 {
             self.joined.key.clone_from(&self.key);
         }
         self.joined.bytes.extend_from_slice(&self.line);
-        self.joined.add(routed);
+        self.joined.add(source);
     }
 
     /// Adds the record at hand to those that are joined, or to the next ones.
-    fn join_kpl(&mut self, limit: usize, routed: &Routed, counts: &mut Counts) {
+    fn join_kpl(&mut self, limit: usize, source: Source<'_>, counts: &mut Counts) {
         let record = if self.recipe.compressor.is_some() { &self.compressed } else { &self.line };
         let Joining::Kpl(kpl) = &mut self.recipe.joining else { return };
         if record.len() >= ALONE {
-            self.emit_joined(Some(routed.due));
-            return self.emit(limit, routed, counts);
+            self.emit_joined(Some(source.routed.due));
+            return self.emit(limit, source, counts);
         }
         // Where any key will do one is enough for all.
         let shares_key = self.recipe.keys.any_will_do() && !kpl.is_empty();
         let key = if shares_key { kpl.key() } else { &self.key };
         if kpl.len_with(record, key) > self.sender.shape.max_record {
-            self.emit_joined(Some(routed.due));
+            self.emit_joined(Some(source.routed.due));
         } else if shares_key {
             self.key.clear();
             self.key.extend_from_slice(kpl.key());
@@ -231,7 +257,7 @@ impl Batcher {
         let record = if self.recipe.compressor.is_some() { &self.compressed } else { &self.line };
         if let Joining::Kpl(kpl) = &mut self.recipe.joining {
             kpl.add(record, &self.key);
-            self.joined.add(routed);
+            self.joined.add(source);
         }
     }
 
@@ -257,6 +283,7 @@ impl Batcher {
         }
         self.records.push(&joined.bytes, &joined.key, joined.entries);
         joined.parts.drain(..).for_each(|part| add_part(&mut self.parts, &part.share, part.entries));
+        self.origins.append(&mut joined.origins);
         // Its memory serves the next one.
         joined.bytes.clear();
         self.joined = Joined { entries: 0, ..joined };
@@ -289,7 +316,9 @@ impl Batcher {
         let lane = self.lane(bytes);
         let delivery = PutRecords::new(self.sender.clone(), closed);
         self.ready_bytes += bytes;
-        self.ready.push_back(Batch::new(lane, std::mem::take(&mut self.parts), bytes, Box::new(delivery)));
+        let parts = std::mem::take(&mut self.parts);
+        let batch = Batch::new(lane, parts, bytes, Box::new(delivery));
+        self.ready.push_back(batch.with_origins(std::mem::take(&mut self.origins)));
     }
 
     fn lane(&mut self, bytes: usize) -> Option<u64> {
@@ -300,9 +329,6 @@ impl Batcher {
     fn settle(&self, counts: &Counts, share: &Share, now: Instant) {
         if counts.empty + counts.no_key > 0 {
             share.drop_entries(counts.empty + counts.no_key, DropReason::Empty);
-        }
-        if counts.dropped > 0 {
-            share.drop_entries(counts.dropped, DropReason::Oversize);
         }
         if let Some(entries) = self.said.no_key.count(u64::from(counts.no_key), now) {
             tracing::error!(entries, "entries were dropped: their record has no `log_key`");
@@ -337,9 +363,12 @@ impl Batcher {
 }
 
 impl Joined {
-    fn add(&mut self, routed: &Routed) {
+    fn add(&mut self, source: Source<'_>) {
         self.entries += 1;
-        add_part(&mut self.parts, &routed.share, 1);
+        add_part(&mut self.parts, &source.routed.share, 1);
+        if source.keeps {
+            self.origins.push(source.place);
+        }
     }
 }
 
@@ -356,8 +385,9 @@ impl Output for Batcher {
     fn push(&mut self, routed: Routed, now: Instant) {
         self.due = Some(self.due.map_or(routed.due, |due| due.min(routed.due)));
         let mut counts = Counts::default();
-        for entry in routed.chunk.entries() {
-            self.add(&entry, &routed, &mut counts);
+        let keeps = routed.share.source().is_some();
+        for (place, entry) in (0..).zip(routed.chunk.entries()) {
+            self.add(&entry, Source { routed: &routed, place, keeps }, &mut counts);
         }
         self.settle(&counts, &routed.share, now);
         if self.records.len() == 0 && self.joined.entries == 0 {

@@ -215,14 +215,87 @@ in_child! {
         assert_eq!(messages(&aws, "pre-app"), [format!(r#"{{"log":"{text}"}}"#)]);
     }
 
-    fn a_record_beyond_the_limit_is_cut_with_a_mark() {
+    fn a_record_beyond_the_limit_goes_in_parts_is_cut_or_is_dropped() {
+        for policy in ["", "oversize truncate\n", "oversize drop\n"] {
+            let aws = with_stream();
+            aws.faults().add(fault(FaultKind::InternalError, When::Probability(0.4)));
+            let mut rig = Rig::new(&aws, "cloudwatch_logs", &format!("{OPTIONS}{policy}"));
+            rig.push("app", &[(now_ms(), text(0)), (now_ms(), json!({"log": "é".repeat(1_200_000)})), (now_ms(), text(1))]);
+            rig.finish().await;
+            let got = messages(&aws, "pre-app");
+            let dropped = rig.ledger.dropped(DropReason::Oversize);
+            assert_eq!(rig.ledger.delivered() + dropped, 3);
+            match policy {
+                "" => {
+                    assert_eq!(got.len(), 5, "each part comes once");
+                    let part = |n: usize| got.iter().find_map(|line| line.strip_suffix(&format!("[Part {n}/3]"))).unwrap();
+                    let whole = [part(1), part(2), part(3)].concat();
+                    assert!(whole == format!("{{\"log\":\"{}\"}}", "é".repeat(1_200_000)));
+                }
+                "oversize drop\n" => assert_eq!((got.len(), dropped), (2, 1)),
+                _ => {
+                    assert!(got[1].ends_with("é[Truncated...]") && (1_048_540..=1_048_550).contains(&got[1].len()));
+                    assert_eq!(got.len(), 3);
+                }
+            }
+        }
+    }
+
+    fn events_out_of_time_can_go_with_the_time_of_now() {
         let aws = with_stream();
-        let mut rig = rig(&aws);
-        rig.push("app", &[(now_ms(), json!({"log": "é".repeat(600_000)})), (now_ms(), text(1))]);
+        let mut rig = Rig::new(&aws, "cloudwatch_logs", &format!("{OPTIONS}late_events now\n"));
+        let now = now_ms();
+        let old = now - 20 * DAY;
+        rig.push("app", &[(old, text(0)), (old + 1, text(1))]);
+        rig.push("app", &[(now, text(2)), (now + 3 * 3_600_000, text(3))]);
         rig.finish().await;
-        let got = messages(&aws, "pre-app");
-        assert!(got[0].ends_with("é[Truncated...]") && (1_048_540..=1_048_550).contains(&got[0].len()));
-        assert_eq!((got.len(), rig.ledger.delivered()), (2, 2));
+        let events = aws.cloudwatch().events("g", "pre-app");
+        assert_eq!((events.len(), rig.ledger.delivered(), rig.retries.len()), (4, 4, 0));
+        assert!(events.iter().all(|(time, _)| (time - now).abs() < 3_600_000), "{events:?}");
+    }
+
+    fn numbers_become_metrics() {
+        let aws = LocalAws::start(Config { capture: true, ..Config::default() }).unwrap();
+        aws.cloudwatch().create_log_stream("g", "pre-app");
+        let mut rig = Rig::new(&aws, "cloudwatch_logs", &format!("{OPTIONS}metric_namespace my/ns\nmetric_dimensions host,app;host\n"));
+        let now = now_ms();
+        rig.push("app", &[(now, json!({"host": "h", "app": "a", "latency": 5.5})), (now, json!({"log": "no number"}))]);
+        rig.finish().await;
+        assert_eq!(messages(&aws, "pre-app"), [
+            format!(
+                r#"{{"_aws":{{"Timestamp":{now},"CloudWatchMetrics":[{{"Namespace":"my/ns","Dimensions":[["host","app"],["host"]],"Metrics":[{{"Name":"latency","Unit":"None"}}]}}]}},"host":"h","app":"a","latency":5.5}}"#
+            ),
+            r#"{"log":"no number"}"#.to_owned(),
+        ]);
+        assert_eq!(aws.requests(Service::Logs)[0].header("x-amzn-logs-format"), Some("json/emf"));
+    }
+
+    fn many_new_streams_cost_one_failed_call_each_and_one_for_the_group() {
+        let aws = LocalAws::start(Config { create_log_stream_rate: None, ..Config::default() }).unwrap();
+        let mut rig = rig(&aws);
+        const STREAMS: u64 = 400;
+        for n in 0..STREAMS {
+            rig.push(&format!("app.{n}"), &[(now_ms(), text(n as usize))]);
+        }
+        rig.finish_together().await;
+        let report = aws.report();
+        let failed: u64 = ["PutLogEvents", "CreateLogStream", "CreateLogGroup"].into_iter().map(|name| {
+            let calls = report.operation(Service::Logs, name);
+            calls.requests - calls.succeeded
+        }).sum();
+        assert!(failed <= STREAMS + 1, "{failed}");
+        assert_eq!((requests(&aws, "CreateLogGroup"), requests(&aws, "CreateLogStream")), (1, STREAMS + 1));
+        assert_eq!((rig.ledger.delivered(), rig.retries.len()), (STREAMS, 0));
+    }
+
+    fn creations_follow_the_pace_of_the_service_and_cost_no_retry() {
+        let aws = LocalAws::start(Config { create_log_stream_rate: Some(20.0), ..Config::default() }).unwrap();
+        let mut rig = rig(&aws);
+        for n in 0..80 {
+            rig.push(&format!("app.{n}"), &[(now_ms(), text(n))]);
+        }
+        rig.finish_together().await;
+        assert_eq!((rig.ledger.delivered(), rig.retries.len()), (80, 0));
     }
 
     fn under_a_log_key_text_is_raw_and_what_lacks_it_is_counted() {
@@ -346,9 +419,11 @@ in_child! {
         let cases: Vec<_> = (0..24)
             .map(|_| proptest::collection::vec(entry.clone(), 1..60).new_tree(&mut runner).unwrap().current())
             .collect();
-        for case in cases {
+        for (number, case) in cases.into_iter().enumerate() {
             let aws = aws();
-            let mut rig = rig(&aws);
+            let splits = number % 2 == 0;
+            let policy = if splits { "" } else { "oversize truncate\n" };
+            let mut rig = Rig::new(&aws, "cloudwatch_logs", &format!("{OPTIONS}{policy}"));
             let now = now_ms();
             let fill = ["x", "\"\\", "日", "\u{1}\u{7f}é"];
             for (n, chunk) in case.chunks(13).enumerate() {
@@ -365,7 +440,7 @@ in_child! {
             assert_eq!(rig.retries, []);
             assert_eq!((rig.ledger.delivered(), rig.ledger.dropped_total()), (case.len() as u64, 0));
             let put = aws.report().operation(Service::Logs, "PutLogEvents");
-            assert_eq!(put.records, case.len() as u64);
+            assert!(put.records == case.len() as u64 || splits && put.records > case.len() as u64);
             assert!(put.errors.keys().all(|code| code == "ResourceNotFoundException"), "{:?}", put.errors);
         }
     }

@@ -4,7 +4,7 @@ use ikada_localaws::{Config, LocalAws, Service};
 use ikada_plugin::Outcome;
 use serde_json::json;
 
-use crate::rig::{Rig, in_child, now_ms, run_in_child};
+use crate::rig::{Rig, in_child, is_child, now_ms, run_in_child};
 
 fn aws() -> LocalAws {
     let aws = LocalAws::start(Config { capture: true, ..Config::default() }).unwrap();
@@ -148,4 +148,112 @@ fn without_credentials_records_wait_and_the_message_says_why() {
             assert!(cause.message.starts_with("no credentials: "), "{cause}");
         },
     );
+}
+
+/// A proxy that brings everything to one address, whoever it is for; it tells what the requests to it begin with.
+fn proxy(to: std::net::SocketAddr) -> (u16, std::sync::mpsc::Receiver<String>) {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, told) = std::sync::mpsc::sync_channel(100);
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let tell = tell.clone();
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(client.try_clone().unwrap());
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                let mut head = line.clone();
+                while !head.ends_with("\r\n\r\n") {
+                    reader.read_line(&mut head).unwrap();
+                }
+                tell.send(head.clone()).unwrap();
+                let mut server = TcpStream::connect(to).unwrap();
+                let mut client_out = client.try_clone().unwrap();
+                match line.starts_with("CONNECT") {
+                    true => client_out.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap(),
+                    false => server.write_all(head.as_bytes()).unwrap(),
+                }
+                let mut server_in = server.try_clone().unwrap();
+                let back = std::thread::spawn(move || {
+                    std::io::copy(&mut server_in, &mut client_out).ok();
+                    client_out.shutdown(Shutdown::Both).ok();
+                });
+                std::io::copy(&mut reader, &mut server).ok();
+                server.shutdown(Shutdown::Both).ok();
+                back.join().unwrap();
+            });
+        }
+    });
+    (port, told)
+}
+
+#[test]
+fn requests_go_through_the_proxy_that_the_environment_names() {
+    let aws = LocalAws::start(Config::default().with_https()).unwrap();
+    aws.cloudwatch().create_log_stream("g", "s");
+    let (plain, plain_told) = proxy(aws.http_addr());
+    let (tls, tls_told) = proxy(([127, 0, 0, 1], aws.https_port()).into());
+    let (plain, tls) = (format!("http://me:pw@127.0.0.1:{plain}"), format!("http://127.0.0.1:{tls}"));
+    run_in_child(
+        concat!(module_path!(), "::requests_go_through_the_proxy_that_the_environment_names"),
+        &[("http_proxy", &plain), ("HTTPS_PROXY", &tls), ("NO_PROXY", "elsewhere.example")],
+        async {
+            for (endpoint, tls) in
+                [("http://logs.example.test", ""), ("https://logs.example.test", "tls.verify off\n")]
+            {
+                let mut rig = Rig::at(endpoint, "cloudwatch_logs", &format!("{OPTIONS}{tls}"));
+                send_one(&mut rig).await;
+                assert_eq!(rig.retries, [], "{endpoint}");
+            }
+        },
+    );
+    if !is_child() {
+        let head = plain_told.recv().unwrap();
+        assert!(head.starts_with("POST http://logs.example.test/ HTTP/1.1\r\n"), "{head}");
+        assert!(head.to_ascii_lowercase().contains("proxy-authorization: basic bwu6chc="), "{head}");
+        assert!(tls_told.recv().unwrap().starts_with("CONNECT logs.example.test:443 "));
+        assert_eq!(aws.cloudwatch().events("g", "s").len(), 2);
+    }
+}
+
+#[test]
+fn the_region_comes_from_ecs_where_nothing_else_says_one() {
+    let aws = LocalAws::start(Config { capture: true, ..Config::default() }).unwrap();
+    aws.cloudwatch().create_log_stream("g", "s");
+    let url = aws.http_url();
+    let metadata = format!("{url}/v4/abc");
+    run_in_child(
+        concat!(module_path!(), "::the_region_comes_from_ecs_where_nothing_else_says_one"),
+        &[("ECS_CONTAINER_METADATA_URI_V4", &metadata), ("AWS_REGION", ""), ("IKADA_TEST_ENDPOINT", &url)],
+        async {
+            let mut rig = Rig::at(&std::env::var("IKADA_TEST_ENDPOINT").unwrap(), "cloudwatch_logs", OPTIONS);
+            send_one(&mut rig).await;
+            assert_eq!(rig.retries, []);
+        },
+    );
+    if !is_child() {
+        let calls = aws.requests(Service::Logs);
+        assert!(calls[0].header("authorization").unwrap().contains("/ap-northeast-1/logs/aws4_request"));
+    }
+}
+
+in_child! {
+    fn a_certificate_for_another_host_is_taken_only_when_told_so() {
+        let directory = std::env::temp_dir().join(format!("ikada-host-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let ca = directory.join("ca.pem");
+        let aws = LocalAws::start(Config { ca_file: Some(ca.clone()), ..Config::default().with_https() }).unwrap();
+        aws.cloudwatch().create_log_stream("g", "s");
+        let options = format!("{OPTIONS}tls.ca_file {}\ntls.vhost elsewhere.example\n", ca.display());
+        let mut rig = Rig::at(&aws.https_url(), "cloudwatch_logs", &format!("{options}tls.verify_hostname off\n"));
+        send_one(&mut rig).await;
+        assert_eq!(rig.retries, []);
+        let mut rig = Rig::at(&aws.https_url(), "cloudwatch_logs", &options);
+        rig.push("app", &[(now_ms(), json!({"log": "x"}))]);
+        let Outcome::Retry { cause, .. } = rig.attempt_once().await else { panic!() };
+        assert!(cause.message.contains("certificate"), "{cause}");
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }

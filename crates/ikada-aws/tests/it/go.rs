@@ -6,7 +6,7 @@ use ikada_localaws::{Config, LocalAws, Service};
 use ikada_record::DropReason;
 use serde_json::json;
 
-use crate::rig::{Rig, in_child, now_ms};
+use crate::rig::{Rig, in_child, is_child, now_ms, run_in_child};
 
 fn aws() -> LocalAws {
     LocalAws::start(Config::default()).unwrap()
@@ -129,6 +129,121 @@ in_child! {
         numbers.sort_unstable();
         assert!(numbers == (0..3_000).collect::<Vec<_>>());
         assert_eq!(rig.ledger.delivered(), 3_000);
+    }
+}
+
+in_child! {
+    fn cloudwatch_sends_sorted_keys_and_readable_text() {
+        let aws = LocalAws::start(Config { capture: true, check_event_age: false, ..Config::default() }).unwrap();
+        aws.cloudwatch().create_log_stream("grp", "pre-app");
+        let mut rig = Rig::new(&aws, "cloudwatch", "log_group_name grp\nlog_stream_prefix pre-\n");
+        rig.push("app", &[(1_700_000_000_123, json!({"log": "hello <日本>", "a": 1.0})), (1_700_000_001_123, json!({}))]);
+        rig.finish().await;
+        assert_eq!(
+            String::from_utf8_lossy(&aws.requests(Service::Logs)[0].body),
+            r#"{"logGroupName":"grp","logStreamName":"pre-app","logEvents":[{"timestamp":1700000000123,"message":"{\"a\":1,\"log\":\"hello \\u003c日本\\u003e\"}"},{"timestamp":1700000001123,"message":"{}"}]}"#
+        );
+    }
+
+    fn cloudwatch_trims_what_stands_under_log_key() {
+        let aws = LocalAws::start(Config::default()).unwrap();
+        aws.cloudwatch().create_log_stream("g", "s");
+        let mut rig = Rig::new(&aws, "cloudwatch", "log_group_name g\nlog_stream_name s\nlog_key log\n");
+        let now = now_ms();
+        rig.push("app", &[
+            (now, json!({"log": "  line \n"})),
+            (now, json!({"log": {"b": 1, "a": 2}})),
+            (now, json!({"log": 12345})),
+            (now, json!({"log": " \t\n"})),
+            (now, json!({"lo": "x"})),
+        ]);
+        rig.finish().await;
+        let got: Vec<_> = aws.cloudwatch().events("g", "s").into_iter().map(|(_, message)| message).collect();
+        assert_eq!(got, ["line", "{\"a\":2,\"b\":1}", "12345"]);
+        assert_eq!(rig.ledger.dropped(DropReason::Empty), 2);
+    }
+
+    fn cloudwatch_fills_names_in_and_falls_back_where_a_key_is_missing() {
+        let aws = LocalAws::start(Config::default()).unwrap();
+        let options = "log_group_name /ecs/$(tag[0])\nlog_stream_name $(k8s['pod']).log\nauto_create_group true\n\
+            default_log_stream_name lost\nnew_log_group_tags team=a, stage = b\nlog_retention_days 7\n";
+        let mut rig = Rig::new(&aws, "cloudwatch", options);
+        rig.push("app.x", &[(now_ms(), json!({"k8s": {"pod": "p:1"}, "log": 1})), (now_ms(), json!({"log": 2}))]);
+        rig.finish().await;
+        assert_eq!(aws.cloudwatch().events("/ecs/app", "p.1.log").len(), 1);
+        assert_eq!(aws.cloudwatch().events("/ecs/app", "lost")[0].1, r#"{"log":2}"#);
+        assert_eq!(aws.cloudwatch().groups()["/ecs/app"].retention_days, Some(7));
+        assert_eq!(rig.retries, []);
+    }
+
+    fn cloudwatch_sets_the_retention_of_a_group_that_is_there() {
+        let aws = LocalAws::start(Config::default()).unwrap();
+        aws.cloudwatch().create_log_stream("g", "s");
+        let options = "log_group_name g\nlog_stream_name s\nauto_create_group true\nlog_retention_days 14\n";
+        let mut rig = Rig::new(&aws, "cloudwatch", options);
+        for _ in 0..3 {
+            rig.push("app", &[(now_ms(), json!({"log": 1}))]);
+            rig.finish().await;
+        }
+        assert_eq!(aws.cloudwatch().groups()["g"].retention_days, Some(14));
+        assert_eq!(aws.report().operation(Service::Logs, "PutRetentionPolicy").requests, 1);
+    }
+
+    fn cloudwatch_makes_no_stream_when_told_not_to() {
+        let aws = LocalAws::start(Config::default()).unwrap();
+        aws.cloudwatch().create_log_group("g");
+        let mut rig = Rig::new(&aws, "cloudwatch", "log_group_name g\nlog_stream_name s\nauto_create_stream false\n");
+        rig.push("app", &[(now_ms(), json!({"log": 1}))]);
+        let ikada_plugin::Outcome::Retry { cause, after: Some(_) } = rig.attempt_once().await else { panic!() };
+        assert!(cause.message.contains("create log stream `s`"), "{cause}");
+        assert_eq!(aws.report().operation(Service::Logs, "CreateLogStream").requests, 0);
+    }
+}
+
+#[test]
+fn cloudwatch_asks_ecs_for_task_and_cluster() {
+    let aws = LocalAws::start(Config::default()).unwrap();
+    let url = aws.http_url();
+    let metadata = format!("{url}/v4/abc");
+    run_in_child(
+        concat!(module_path!(), "::cloudwatch_asks_ecs_for_task_and_cluster"),
+        &[("ECS_CONTAINER_METADATA_URI_V4", &metadata), ("IKADA_TEST_ENDPOINT", &url)],
+        async {
+            let options = "log_group_name /ecs/$(ecs_cluster)\nlog_stream_name $(tag)/$(ecs_task_id)\nauto_create_group true\n";
+            let mut rig = Rig::at(&std::env::var("IKADA_TEST_ENDPOINT").unwrap(), "cloudwatch", options);
+            for n in 0..2 {
+                rig.push("app", &[(now_ms(), json!({"n": n}))]);
+                rig.finish().await;
+            }
+            assert_eq!(rig.retries, []);
+        },
+    );
+    if !is_child() {
+        let stream = "app/0123456789abcdef0123456789abcdef";
+        assert_eq!(aws.cloudwatch().events("/ecs/local", stream).len(), 2);
+    }
+}
+
+#[test]
+fn cloudwatch_takes_credentials_from_its_own_endpoint() {
+    let aws = LocalAws::start(Config { capture: true, ..Config::default() }).unwrap();
+    aws.cloudwatch().create_log_stream("g", "s");
+    let url = aws.http_url();
+    run_in_child(
+        concat!(module_path!(), "::cloudwatch_takes_credentials_from_its_own_endpoint"),
+        &[("IKADA_TEST_ENDPOINT", &url)],
+        async {
+            let url = std::env::var("IKADA_TEST_ENDPOINT").unwrap();
+            let options = format!("log_group_name g\nlog_stream_name s\ncredentials_endpoint {url}/creds\n");
+            let mut rig = Rig::at(&url, "cloudwatch", &options);
+            rig.push("app", &[(now_ms(), json!({"n": 1}))]);
+            rig.finish().await;
+            assert_eq!(rig.retries, []);
+        },
+    );
+    if !is_child() {
+        let calls = aws.requests(Service::Logs);
+        assert!(calls[0].header("authorization").unwrap().contains("Credential=ASIALOCAL"));
     }
 }
 

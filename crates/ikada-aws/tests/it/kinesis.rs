@@ -157,4 +157,44 @@ in_child! {
         assert!(is_exactly_once(&aws, 6_000));
         assert_eq!(rig.ledger.delivered(), 6_000);
     }
+
+    fn whatever_comes_in_keeps_within_the_services_limits_and_ends_in_one_place() {
+        use proptest::prelude::*;
+        use proptest::strategy::ValueTree;
+        use proptest::test_runner::{Config as Cases, TestRunner};
+
+        let length = prop_oneof![8 => 0usize..400, 2 => 10_000usize..300_000, 1 => 900_000usize..2_500_000];
+        let case = (proptest::collection::vec((length, 0usize..4), 1..60), 0usize..6, 0usize..3);
+        let mut runner = TestRunner::new(Cases { failure_persistence: None, ..Cases::default() });
+        for _ in 0..30 {
+            let (entries, kind, oversize) = case.new_tree(&mut runner).unwrap().current();
+            let aws = LocalAws::start(Config { capture: true, ..Config::default() }).unwrap();
+            let (plugin, options) = [
+                ("kinesis_streams", ""),
+                ("kinesis_streams", "simple_aggregation on\npartition_key log\n"),
+                ("kinesis_streams", "simple_aggregation on\ncompression snappy\n"),
+                ("kinesis", "aggregation on\n"),
+                ("kinesis", "aggregation on\npartition_key log->x\ncompression gzip\n"),
+                ("kinesis", "append_newline on\npartition_key k\n"),
+            ][kind];
+            let oversize = ["truncate", "split", "drop"][oversize];
+            let mut rig = Rig::new(&aws, plugin, &format!("stream ks\n{options}oversize {oversize}\n"));
+            let fill = ["x", "\"\\", "日", "\u{1}\u{7f}é<"];
+            for chunk in entries.chunks(17) {
+                let text = |(len, kind): &(usize, usize)| fill[*kind].repeat(len / fill[*kind].len());
+                let all: Vec<_> = chunk.iter().map(|entry| (now_ms(), json!({"k": "日".repeat(entry.0 % 300), "log": text(entry)}))).collect();
+                rig.push("app", &all);
+            }
+            rig.finish().await;
+            assert_eq!(rig.retries, []);
+            let (delivered, dropped) = (rig.ledger.delivered(), rig.ledger.dropped(DropReason::Oversize));
+            assert_eq!((delivered + dropped, rig.ledger.dropped_total()), (entries.len() as u64, dropped));
+            assert!(oversize == "drop" || dropped == 0);
+            let put = aws.report().operation(Service::Kinesis, "PutRecords");
+            assert_eq!(put.requests, put.succeeded);
+            for call in aws.requests(Service::Kinesis) {
+                assert!(serde_json::from_slice::<Value>(&call.body).is_ok());
+            }
+        }
+    }
 }

@@ -39,6 +39,11 @@ fn everything_that_the_reference_lists_is_known() {
         found("kinesis", "stream s\nexperimental_concurrency 4\nexperimental_concurrency_retries 4\n").len(),
         2
     );
+    let logs = "region eu-central-1\nlog_group_name /x/$(tag[0])\nlog_stream_name $(ecs_task_id)\nauto_create_group true\nauto_create_stream true\n\
+        default_log_group_name d\ndefault_log_stream_name e\nnew_log_group_tags a=b\nlog_retention_days 7\nlog_key log\n\
+        log_format json/emf\nendpoint https://logs.example.com\nrole_arn arn:aws:iam::1:role/r\nsts_endpoint sts.example.com\n\
+        external_id x\ncredentials_endpoint http://127.0.0.1/creds\nextra_user_agent x\nlate_events now\noversize truncate\n";
+    assert_eq!(found("cloudwatch", logs), Vec::<String>::new());
     let noted = "aws.conf:3:1: note[no-effect]: `auto_retry_requests` has no effect here \
         (help: failed requests are retried, whatever failed)";
     assert_eq!(only("kinesis_firehose", "delivery_stream s\ntime_key t\nauto_retry_requests on\n"), noted);
@@ -47,7 +52,7 @@ fn everything_that_the_reference_lists_is_known() {
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
     let base = "log_group_name g\nlog_stream_name s\n";
-    for option in ["metric_namespace x", "metric_dimensions a,b", "add_entity on"] {
+    for option in ["add_entity on"] {
         let line = only("cloudwatch_logs", &format!("{base}{option}\n"));
         assert!(line.contains("error[unsupported-option]"), "{line}");
     }
@@ -56,6 +61,10 @@ fn what_is_not_supported_is_refused_by_name() {
 #[test]
 fn options_that_do_not_fit_together_are_found_out() {
     let cases = [
+        ("cloudwatch", "log_group_name $(k\nlog_stream_name s\n", "has no closing bracket"),
+        ("cloudwatch", "log_group_name g\nlog_stream_name s\ncredentials_endpoint x y\n", "is no URL"),
+        ("kinesis", "stream s\npartition_key log\n", "the line itself is no key"),
+        ("kinesis_streams", "stream a b\n", "no data stream can be named `a b`"),
         ("cloudwatch_logs", "log_group_name g\n", "needs `log_stream_name` or `log_stream_prefix`"),
         (
             "cloudwatch_logs",

@@ -31,14 +31,17 @@ pub(crate) use in_child;
 
 /// Runs a test, by its path, in a process of its own, with more variables if need be.
 pub(crate) fn run_in_child(path: &str, variables: &[(&str, &str)], body: impl Future<Output = ()>) {
-    const MARK: &str = "IKADA_TEST_CHILD";
-    if std::env::var_os(MARK).is_some() {
+    if is_child() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         return runtime.block_on(body);
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("AWS_") {
+        let text = name.to_string_lossy();
+        if text.starts_with("AWS_")
+            || text.starts_with("ECS_")
+            || text.to_ascii_uppercase().ends_with("_PROXY")
+        {
             command.env_remove(name);
         }
     }
@@ -54,6 +57,13 @@ pub(crate) fn run_in_child(path: &str, variables: &[(&str, &str)], body: impl Fu
         .status()
         .unwrap();
     assert!(status.success(), "{test} failed in its own process");
+}
+
+const MARK: &str = "IKADA_TEST_CHILD";
+
+/// Whether this is the process that [`run_in_child`] runs the test in.
+pub(crate) fn is_child() -> bool {
+    std::env::var_os(MARK).is_some()
 }
 
 /// Milliseconds since 1970, in the whole second.
@@ -96,13 +106,21 @@ impl Rig {
         }
         let chunk = builder.finish(Receipt::unwatched());
         let share = Share::new(Receipt::unwatched(), chunk.len() as u32, self.ledger.clone());
+        let share = share.keeping(chunk.clone());
         let now = Instant::now();
         self.output.push(Routed { chunk, share: Arc::new(share), due: now + Duration::from_secs(1) }, now);
         self.take_ready();
     }
 
     fn take_ready(&mut self) {
-        self.ready.extend(std::iter::from_fn(|| self.output.pop(Instant::now())));
+        for batch in std::iter::from_fn(|| self.output.pop(Instant::now())) {
+            assert_eq!(
+                batch.origins.len(),
+                batch.entries as usize,
+                "each entry's place in its chunk is known"
+            );
+            self.ready.push(batch);
+        }
     }
 
     /// Hands over so many numbered records, in chunks.
@@ -125,6 +143,14 @@ impl Rig {
         for batch in self.close() {
             self.deliver(batch).await;
         }
+        assert_eq!((self.output.held(), self.ledger.held(), self.ledger.abandoned()), (0, 0, 0));
+    }
+
+    /// Delivers everything, all batches side by side, each until it is settled.
+    pub(crate) async fn finish_together(&mut self) {
+        let batches = self.close();
+        let retries = side_by_side(batches.into_iter().map(settle)).await;
+        self.retries.extend(retries.into_iter().flatten());
         assert_eq!((self.output.held(), self.ledger.held(), self.ledger.abandoned()), (0, 0, 0));
     }
 
@@ -174,6 +200,43 @@ impl Rig {
             .for_each(|part| part.share.drop_entries(part.entries, DropReason::RetryLimit));
         outcome
     }
+}
+
+/// Attempts at one batch until it is delivered; why attempts failed.
+async fn settle(mut batch: Batch) -> Vec<(SendError, Option<Duration>)> {
+    let mut retries = Vec::new();
+    for _ in 0..ATTEMPTS {
+        match batch.delivery.attempt().await {
+            Outcome::Delivered => {
+                batch.parts.iter().for_each(|part| part.share.deliver(part.entries));
+                return retries;
+            }
+            Outcome::Retry { after, cause } => retries.push((cause, after)),
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("not settled after {ATTEMPTS} attempts: {:?}", retries.last());
+}
+
+/// Runs futures side by side on this thread.
+async fn side_by_side<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut running: Vec<_> = futures.map(Box::pin).collect();
+    let mut done: Vec<Option<T>> = running.iter().map(|_| None).collect();
+    std::future::poll_fn(|cx| {
+        for (future, done) in running.iter_mut().zip(&mut done) {
+            if done.is_none()
+                && let std::task::Poll::Ready(value) = future.as_mut().poll(cx)
+            {
+                *done = Some(value);
+            }
+        }
+        match done.iter().all(Option::is_some) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+    done.into_iter().flatten().collect()
 }
 
 /// The output of these options, one a line, and everything there is to say about them.
