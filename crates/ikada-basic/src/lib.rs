@@ -16,6 +16,7 @@
 
 mod complaints;
 mod counted;
+pub mod counter;
 pub mod cpu;
 pub mod dummy;
 pub mod exec;
@@ -81,6 +82,12 @@ pub fn inputs() -> Vec<InputPlugin> {
 #[must_use]
 pub fn outputs() -> Vec<OutputPlugin> {
     vec![
+        OutputPlugin {
+            name: "counter",
+            aliases: &[],
+            options: counter::CounterOptions::set,
+            build: counter::build,
+        },
         OutputPlugin { name: "file", aliases: &[], options: file::FileOptions::set, build: file::build },
         OutputPlugin { name: "http", aliases: &[], options: http::HttpOptions::set, build: http::build },
         OutputPlugin { name: "null", aliases: &[], options: null::NullOptions::set, build: null::build },

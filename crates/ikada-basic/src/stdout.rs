@@ -107,8 +107,9 @@ impl Output for Stdout {
     }
 }
 
-struct Print {
-    text: Vec<u8>,
+/// Writes text to standard output.
+pub(crate) struct Print {
+    pub(crate) text: Vec<u8>,
 }
 
 impl Delivery for Print {

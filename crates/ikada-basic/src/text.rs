@@ -26,7 +26,12 @@ pub(crate) struct TextBatch {
 impl TextBatch {
     /// Books a chunk whose entries have been written into `text`.
     pub(crate) fn add(&mut self, routed: &Routed) {
-        add_part(&mut self.parts, &routed.share, routed.share.left());
+        self.add_entries(routed, routed.share.left());
+    }
+
+    /// Books some entries of a chunk, which have been written into `text`.
+    pub(crate) fn add_entries(&mut self, routed: &Routed, entries: u32) {
+        add_part(&mut self.parts, &routed.share, entries);
         self.due = Some(self.due.map_or(routed.due, |due| due.min(routed.due)));
     }
 

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use ikada_msgpack::{MapView, View};
 use ikada_plugin::{Batch, Output, Part, Routed, add_part};
 use ikada_record::json::{self, DateKey, JsonStyle};
-use ikada_record::{Entry, Tag};
+use ikada_record::{DropReason, Entry, Tag};
 use tokio::time::Instant;
 
-use super::options::{HttpFormat, Settled};
+use super::gelf::{self, GelfKeys};
+use super::options::{Each, HttpFormat, OURS, Settled};
 use super::send::{Post, Target};
 use crate::text::write_msgpack;
 
@@ -20,6 +22,8 @@ const FULL: usize = 1_000_000;
 /// Gathers entries into bodies.
 pub(super) struct Http {
     encoder: Encoder,
+    /// How each record is a request of its own, if it is.
+    each: Option<Each>,
     target: Arc<Target>,
     /// Bodies that still grow; under the tag where requests carry it, else one for all.
     open: BTreeMap<Option<Tag>, Body>,
@@ -37,22 +41,58 @@ struct Body {
 
 impl Http {
     pub(super) fn new(settled: Settled, style: JsonStyle) -> Self {
-        let Settled { format, date, target } = settled;
-        let encoder = Encoder { format, date, style };
-        Self { encoder, target, open: BTreeMap::new(), ready: VecDeque::new(), ready_bytes: 0 }
+        let Settled { format, gelf, each, date, target } = settled;
+        let encoder = Encoder { format, gelf, date, style };
+        Self { encoder, each, target, open: BTreeMap::new(), ready: VecDeque::new(), ready_bytes: 0 }
     }
 
     fn close(&mut self, tag: Option<&Tag>, mut body: Body) {
         self.encoder.end(&mut body.text);
         let bytes = body.text.len();
-        let post = Post::new(self.target.clone(), tag.map(header_value), body.text);
+        let post = Post::new(self.target.clone(), tag.map(header_value), HeaderMap::new(), body.text);
         self.ready.push_back(Batch::new(None, body.parts, bytes, Box::new(post)));
         self.ready_bytes += bytes;
     }
+
+    /// Makes a request of each record. One without a body has nothing to send.
+    fn push_each(&mut self, each: &Each, routed: &Routed) {
+        let tag = self.target.tag_header.is_some().then(|| header_value(routed.chunk.tag()));
+        for entry in routed.chunk.entries() {
+            let record = entry.record();
+            let body = match each.body.lookup_map(record) {
+                Some(View::Str(body) | View::Bin(body)) => body.to_vec(),
+                _ => {
+                    routed.share.drop_entries(1, DropReason::Empty);
+                    continue;
+                }
+            };
+            let own = each.headers.as_ref().and_then(|headers| headers.lookup_map(record)?.as_map());
+            let (bytes, mut parts) = (body.len().max(1), Vec::new());
+            add_part(&mut parts, &routed.share, 1);
+            let post =
+                Post::new(self.target.clone(), tag.clone(), own.map_or_else(HeaderMap::new, headers), body);
+            self.ready.push_back(Batch::new(None, parts, bytes, Box::new(post)));
+            self.ready_bytes += bytes;
+        }
+    }
+}
+
+/// The pairs of text in a map, as headers; what can be none, or is set by the router itself, is left out.
+fn headers(map: MapView<'_>) -> HeaderMap {
+    let header = |(key, value): (View<'_>, View<'_>)| {
+        let name = HeaderName::from_bytes(key.as_str()?).ok().filter(|name| !OURS.contains(name))?;
+        Some((name, HeaderValue::from_bytes(value.as_str()?).ok()?))
+    };
+    map.iter().filter_map(header).collect()
 }
 
 impl Output for Http {
     fn push(&mut self, routed: Routed, _: Instant) {
+        if let Some(each) = self.each.take() {
+            self.push_each(&each, &routed);
+            self.each = Some(each);
+            return;
+        }
         let tag = self.target.tag_header.is_some().then(|| routed.chunk.tag().clone());
         let new = |text| Body { text, parts: Vec::new(), due: routed.due };
         let mut body = self.open.remove(&tag).unwrap_or_else(|| new(Vec::new()));
@@ -112,6 +152,7 @@ fn header_value(tag: &Tag) -> HeaderValue {
 /// Writes entries one behind another.
 struct Encoder {
     format: HttpFormat,
+    gelf: GelfKeys,
     date: Option<DateKey>,
     style: JsonStyle,
 }
@@ -127,9 +168,8 @@ impl Encoder {
                 json::write_entry(text, entry, self.date.as_ref(), self.style);
                 text.push(b'\n');
             }
-            HttpFormat::JsonStream | HttpFormat::Gelf => {
-                json::write_entry(text, entry, self.date.as_ref(), self.style);
-            }
+            HttpFormat::JsonStream => json::write_entry(text, entry, self.date.as_ref(), self.style),
+            HttpFormat::Gelf => gelf::write(text, entry, &self.gelf, self.style),
             HttpFormat::Msgpack => write_msgpack(text, entry),
         }
     }

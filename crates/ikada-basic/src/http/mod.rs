@@ -10,11 +10,14 @@
 //! | any other 4xx | rejected: the same bytes will never be taken (Fluent Bit drops them, too; reference, outputs §7.5) |
 //! | everything else, no answer | again, after `Retry-After` where there is one |
 //!
-//! In reading order: `options` (what is written, and what it comes to), `batch` (the encoder and batcher), `send` (one request and
+//! With `body_key` each record is a request of its own, and its headers are the record's, too.
+//!
+//! In reading order: `options` (what is written, and what it comes to), `batch` (the encoder and batcher), `gelf` (one of its formats), `send` (one request and
 //! its answer), `client` (how connections are made).
 
 mod batch;
 mod client;
+mod gelf;
 mod options;
 mod send;
 
@@ -23,6 +26,7 @@ use ikada_options::{Options, PropertyBag};
 use ikada_plugin::Output;
 use ikada_plugin::registry::BuildContext;
 
+pub use gelf::GelfKeys;
 pub use options::{Compression, Header, HttpFormat, HttpOptions, Method};
 
 /// Builds the output.

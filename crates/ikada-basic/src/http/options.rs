@@ -16,10 +16,12 @@ use ikada_options::{
     Choice, OptionValue, Options, PropertyBag, Seconds, Secret, Spanned, TlsOptions, ValueError,
 };
 use ikada_plugin::registry::BuildContext;
+use ikada_record::accessor::Accessor;
 use ikada_record::json::DateKey;
 use ikada_tls::{check, client_config, server_name};
 
 use super::client::Client;
+use super::gelf::GelfKeys;
 use super::send::Target;
 use crate::text::{chain, date_key};
 use crate::unsupported::refuse;
@@ -78,9 +80,18 @@ pub struct HttpOptions {
     /// Time to wait for an answer; 0 waits for ever.
     #[option(name = "http.response_timeout", default = "60")]
     pub response_timeout: Seconds,
-    /// Has no effect: an answer has to be there within `http.response_timeout`.
-    #[option(name = "http.read_idle_timeout", no_effect)]
-    pub read_idle_timeout: Option<Seconds>,
+    /// Time that may pass between two pieces of an answer; 0 bounds the whole answer only.
+    #[option(name = "http.read_idle_timeout", default = "0")]
+    pub read_idle_timeout: Seconds,
+    /// Key of the text that is a request's body; each record is then a request of its own.
+    #[option(example = "$payload")]
+    pub body_key: Option<Spanned<String>>,
+    /// Key of a map whose pairs are further headers of that request.
+    #[option(example = "$headers")]
+    pub headers_key: Option<Spanned<String>>,
+    /// Which fields are GELF's own, for `format gelf`.
+    #[option(flatten)]
+    pub gelf: GelfKeys,
     /// How connections are encrypted.
     #[option(flatten)]
     pub tls: TlsOptions,
@@ -106,7 +117,7 @@ pub enum HttpFormat {
     JsonStream,
     /// The entries as they are, back to back.
     Msgpack,
-    /// Not supported yet.
+    /// A GELF object a line.
     Gelf,
 }
 
@@ -119,7 +130,7 @@ pub enum Compression {
     Gzip,
     /// Zstandard.
     Zstd,
-    /// Not supported yet.
+    /// Snappy, in its raw form.
     Snappy,
 }
 
@@ -141,7 +152,7 @@ pub struct Header {
 }
 
 /// Headers that say how a request is framed and sent.
-const OURS: [HeaderName; 4] = [CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING];
+pub(super) const OURS: [HeaderName; 4] = [CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING];
 
 impl OptionValue for Header {
     const KIND: &'static str = "header";
@@ -174,9 +185,17 @@ impl OptionValue for Header {
     }
 }
 
+/// How each record is a request of its own.
+pub(super) struct Each {
+    pub(super) body: Accessor,
+    pub(super) headers: Option<Accessor>,
+}
+
 /// What the options come to.
 pub(super) struct Settled {
     pub(super) format: HttpFormat,
+    pub(super) gelf: GelfKeys,
+    pub(super) each: Option<Each>,
     pub(super) date: Option<DateKey>,
     pub(super) target: Arc<Target>,
 }
@@ -191,14 +210,6 @@ pub(super) fn refuse_unsupported(bag: &mut PropertyBag, diagnostics: &mut Diagno
         "aws_role_arn",
         "aws_external_id",
         "aws_profile",
-    ];
-    const GELF: [&str; 6] = [
-        "gelf_timestamp_key",
-        "gelf_host_key",
-        "gelf_short_message_key",
-        "gelf_full_message_key",
-        "gelf_level_key",
-        "gelf_tag_key",
     ];
     const OAUTH2: [&str; 17] = [
         "oauth2.enable",
@@ -220,9 +231,7 @@ pub(super) fn refuse_unsupported(bag: &mut PropertyBag, diagnostics: &mut Diagno
         "oauth2.jwt_ttl_seconds",
     ];
     refuse(bag, &AWS, "remove it: requests cannot be signed for AWS yet", diagnostics);
-    refuse(bag, &GELF, "remove it: `format json_lines` is the nearest there is", diagnostics);
     refuse(bag, &OAUTH2, "use `header Authorization Bearer ${TOKEN}` with a token that lasts", diagnostics);
-    refuse(bag, &["body_key", "headers_key"], "remove it: records are sent whole", diagnostics);
     refuse(bag, &["proxy"], "remove it: connections are made directly", diagnostics);
 }
 
@@ -235,12 +244,12 @@ impl HttpOptions {
         diagnostics: &mut Diagnostics,
     ) -> Option<Settled> {
         let errors = diagnostics.counts().errors;
-        self.refuse_choices(diagnostics);
         let date = date_key(&self.json_date_key, &self.json_date_format, diagnostics);
         let url = self.url(diagnostics);
         let headers = self.headers(diagnostics);
         let tag_header = self.tag_header(diagnostics);
         let client = self.client(bag, cx, diagnostics);
+        let each = self.each(diagnostics);
         if diagnostics.counts().errors > errors {
             return None;
         }
@@ -255,25 +264,28 @@ impl HttpOptions {
             tag_header,
             compression: self.compress.map_or(Compression::None, |compress| compress.value),
             patience: patience(self.response_timeout.0, cx),
+            idle: Some(self.read_idle_timeout.0).filter(|time| !time.is_zero()),
             tells_answers: self.log_response_payload,
             clock: cx.service.clock.clone(),
         };
-        Some(Settled { format: self.format.value, date, target: Arc::new(target) })
+        Some(Settled { format: self.format.value, gelf: self.gelf, each, date, target: Arc::new(target) })
     }
 
-    fn refuse_choices(&self, diagnostics: &mut Diagnostics) {
-        let mut refuse = |what: &str, span: Span, help: &str| {
-            let message = format!("`{what}` is not supported");
-            diagnostics.push(Diagnostic::error(codes::UNSUPPORTED_OPTION, message).at(span).help(help));
+    /// How each record is a request, where `body_key` says so.
+    fn each(&self, diagnostics: &mut Diagnostics) -> Option<Each> {
+        let Some(body) = &self.body_key else {
+            if let Some(headers) = &self.headers_key {
+                let message = "`headers_key` has no effect without `body_key`";
+                diagnostics.push(Diagnostic::warning(codes::NO_EFFECT, message).at(headers.span));
+            }
+            return None;
         };
-        if self.format.value == HttpFormat::Gelf {
-            refuse("format gelf", self.format.span, "type `json`, `json_lines`, `json_stream` or `msgpack`");
-        }
-        if let Some(compress) = &self.compress
-            && compress.value == Compression::Snappy
-        {
-            refuse("compress snappy", compress.span, "type `gzip` or `zstd`");
-        }
+        let body = accessor(body, diagnostics)?;
+        let headers = match &self.headers_key {
+            Some(headers) => Some(accessor(headers, diagnostics)?),
+            None => None,
+        };
+        Some(Each { body, headers })
     }
 
     fn url(&self, diagnostics: &mut Diagnostics) -> Option<Uri> {
@@ -302,7 +314,9 @@ impl HttpOptions {
     fn headers(&self, diagnostics: &mut Diagnostics) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.format.value.content_type()));
+        if self.body_key.is_none() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.format.value.content_type()));
+        }
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("ikada/", env!("CARGO_PKG_VERSION"))));
         headers.extend(self.basic(diagnostics).map(|value| (AUTHORIZATION, value)));
         let written = || self.header.iter().map(|header| &header.value).filter(|h| h.name != CONNECTION);
@@ -361,6 +375,14 @@ impl HttpOptions {
             }
         }
     }
+}
+
+/// A reference into records; what starts without `$` is a key as it is spelled.
+fn accessor(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<Accessor> {
+    if !text.value.starts_with('$') {
+        return Some(Accessor::exact(&text.value));
+    }
+    Accessor::new(&text.value).inspect_err(|error| diagnostics.push(bad(text.span, &error.message))).ok()
 }
 
 fn bad(span: Span, message: impl Display) -> Diagnostic {

@@ -46,6 +46,8 @@ pub(super) struct Target {
     pub(super) compression: Compression,
     /// How long the head of an answer may take; `None` is for ever.
     pub(super) patience: Option<Duration>,
+    /// How long may pass between two pieces of an answer; `None` bounds the whole only.
+    pub(super) idle: Option<Duration>,
     /// Whether what a server says of a failure is told.
     pub(super) tells_answers: bool,
     pub(super) clock: Arc<dyn Clock>,
@@ -55,6 +57,8 @@ pub(super) struct Target {
 pub(super) struct Post {
     target: Arc<Target>,
     tag: Option<HeaderValue>,
+    /// Headers of this request alone.
+    own: HeaderMap,
     body: Bytes,
     /// Whether `body` is what goes over the wire.
     is_packed: bool,
@@ -62,9 +66,9 @@ pub(super) struct Post {
 
 impl Post {
     /// A body that is not compressed yet.
-    pub(super) fn new(target: Arc<Target>, tag: Option<HeaderValue>, text: Vec<u8>) -> Self {
+    pub(super) fn new(target: Arc<Target>, tag: Option<HeaderValue>, own: HeaderMap, text: Vec<u8>) -> Self {
         let is_packed = target.compression == Compression::None;
-        Self { target, tag, body: text.into(), is_packed }
+        Self { target, tag, own, body: text.into(), is_packed }
     }
 
     /// Compresses the body, once.
@@ -88,6 +92,9 @@ impl Post {
         *request.uri_mut() = target.url.clone();
         let headers = request.headers_mut();
         *headers = target.headers.clone();
+        for (name, value) in &self.own {
+            headers.insert(name.clone(), value.clone());
+        }
         headers.extend(encoding(target.compression).map(|name| (CONTENT_ENCODING, name)));
         headers.extend(target.tag_header.clone().zip(self.tag.clone()));
         request
@@ -130,7 +137,7 @@ impl Target {
     async fn judge(&self, answer: Response<Incoming>) -> Outcome {
         let (head, body) = answer.into_parts();
         // Read whatever the status: only then can the connection serve again.
-        let said = read(body).await;
+        let said = read(body, self.idle).await;
         let after = head.headers.get(RETRY_AFTER).and_then(|value| retry_after(value, self.clock.now()));
         let said = if self.tells_answers { shown(&said) } else { String::new() };
         outcome(head.status, after, said)
@@ -155,10 +162,11 @@ fn again(after: Option<Duration>, message: String) -> Outcome {
 }
 
 /// The beginning of an answer's body; what goes wrong with it changes nothing, for the status has been said.
-async fn read(mut body: Incoming) -> Vec<u8> {
+async fn read(mut body: Incoming, idle: Option<Duration>) -> Vec<u8> {
     let until = Instant::now() + READ_TIME;
+    let next = || idle.map_or(until, |idle| until.min(Instant::now() + idle));
     let mut bytes = Vec::new();
-    while let Ok(Some(Ok(frame))) = timeout_at(until, body.frame()).await {
+    while let Ok(Some(Ok(frame))) = timeout_at(next(), body.frame()).await {
         bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
         if bytes.len() > READ {
             break;
@@ -191,7 +199,8 @@ fn encoding(compression: Compression) -> Option<HeaderValue> {
     match compression {
         Compression::Gzip => Some(HeaderValue::from_static("gzip")),
         Compression::Zstd => Some(HeaderValue::from_static("zstd")),
-        Compression::None | Compression::Snappy => None,
+        Compression::Snappy => Some(HeaderValue::from_static("snappy")),
+        Compression::None => None,
     }
 }
 
@@ -204,7 +213,8 @@ fn pack(text: &[u8], compression: Compression) -> std::io::Result<Vec<u8>> {
             packed.finish()
         }
         Compression::Zstd => zstd::bulk::compress(text, ZSTD_LEVEL),
-        Compression::None | Compression::Snappy => Ok(text.to_vec()),
+        Compression::Snappy => snap::raw::Encoder::new().compress_vec(text).map_err(std::io::Error::other),
+        Compression::None => Ok(text.to_vec()),
     }
 }
 

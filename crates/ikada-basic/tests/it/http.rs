@@ -263,3 +263,52 @@ async fn a_certificate_is_checked_for_its_host_unless_told_otherwise() {
     assert_eq!(server.seen().len(), 2);
     assert_eq!(server.seen()[0].text(), "[{\"date\":1700000000.123457,\"n\":1}]");
 }
+
+#[tokio::test]
+async fn gelf_is_an_object_a_line() {
+    let server = Server::start([]).await;
+    let mut rig = rig(&server, "format gelf\ngelf_short_message_key log");
+    rig.push("app", &["{\"log\":\"a\",\"n\":1}", "{\"log\":\"b\"}"]);
+    assert_eq!(rig.finish().await, ["delivered"]);
+    let seen = server.seen().remove(0);
+    assert_eq!(seen.header("content-type"), Some("application/json"));
+    assert_eq!(
+        String::from_utf8(seen.body).unwrap(),
+        "{\"version\":\"1.1\",\"short_message\":\"a\",\"_n\":1,\"timestamp\":1700000000.123}\n\
+         {\"version\":\"1.1\",\"short_message\":\"b\",\"timestamp\":1700000000.123}\n"
+    );
+}
+
+#[tokio::test]
+async fn snappy_is_raw() {
+    let server = Server::start([]).await;
+    let mut rig = rig(&server, "format json_lines\ncompress snappy");
+    rig.push("app", &["{\"n\":2}"]);
+    assert_eq!(rig.finish().await, ["delivered"]);
+    let seen = server.seen().remove(0);
+    assert_eq!(seen.header("content-encoding"), Some("snappy"));
+    let text = snap::raw::Decoder::new().decompress_vec(&seen.body).unwrap();
+    assert_eq!(String::from_utf8(text).unwrap(), format!("{TWO}\n"));
+}
+
+#[tokio::test]
+async fn a_record_may_be_a_request_with_headers_of_its_own() {
+    let server = Server::start([status(500)]).await;
+    let mut rig = rig(&server, "body_key $b\nheaders_key $h\nheader X-All yes");
+    rig.push(
+        "app",
+        &[
+            "{\"b\":\"{\\\"body\\\":1}\",\"h\":{\"X-A\":\"1\",\"X-N\":5,\"Content-Length\":\"9\"}}",
+            "{\"b\":7}",
+            "{\"b\":\"plain\"}",
+        ],
+    );
+    let words = rig.finish().await;
+    assert_eq!(words[1..], ["delivered", "delivered"], "{words:?}");
+    assert_eq!(rig.ledger.dropped(ikada_record::DropReason::Empty), 1);
+    let seen = server.seen();
+    assert_eq!(seen.len(), 3);
+    assert_eq!((&seen[1].body[..], seen[1].header("x-a")), (&b"{\"body\":1}"[..], Some("1")));
+    assert_eq!((seen[1].header("x-n"), seen[1].header("x-all")), (None, Some("yes")));
+    assert_eq!((&seen[2].body[..], seen[2].header("content-type")), (&b"plain"[..], None));
+}

@@ -83,3 +83,84 @@ async fn msgpack_in_a_file_is_the_same_whatever_the_entries_looked_like() {
     ];
     assert_eq!(fs::read(dir.path().join("raw")).unwrap(), expected.concat());
 }
+
+#[tokio::test]
+async fn files_may_be_named_after_their_records_and_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().display();
+    let options = format!(
+        "path {root}/$app['team']\nfile %Y-%m-%d.$TAG[0].log\nenable_strftime on\nmkdir on\nformat plain\non_missing_field fallback\n\
+         fallback_path {root}\nfallback_file other.log"
+    );
+    let mut rig = Rig::new("file", &options);
+    rig.push(
+        "web.x",
+        &[
+            "{\"app\":{\"team\":\"a\"}}",
+            "{\"app\":{\"team\":\"../b\"}}",
+            "{\"n\":1}",
+            "{\"app\":{\"team\":\"c\"}}",
+        ],
+    );
+    assert_eq!(rig.finish().await, ["delivered", "delivered", "delivered"]);
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+    assert_eq!(read("a/2023-11-14.web.log"), "{\"app\":{\"team\":\"a\"}}\n");
+    assert_eq!(read("c/2023-11-14.web.log"), "{\"app\":{\"team\":\"c\"}}\n");
+    assert_eq!(read("other.log"), "{\"app\":{\"team\":\"../b\"}}\n{\"n\":1}\n");
+    assert_eq!(rig.ledger.delivered(), 4);
+}
+
+#[tokio::test]
+async fn records_cannot_make_more_files_than_they_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().display();
+    let mut rig = Rig::new("file", &format!("path {root}\nfile $f\nmax_dynamic_files 2\nformat plain"));
+    rig.push("t", &["{\"f\":\"a\"}", "{\"f\":\"b\"}", "{\"f\":\"c\"}", "{\"f\":\"a\"}", "{}"]);
+    assert_eq!(rig.finish().await, ["delivered", "delivered"]);
+    assert_eq!((rig.ledger.delivered(), rig.ledger.dropped_total()), (3, 2));
+    assert!(!dir.path().join("c").exists());
+}
+
+#[tokio::test]
+async fn a_csv_file_begins_with_its_columns_once() {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 1..=2 {
+        let options = format!("path {}\nfile a.csv\nformat csv\ncsv_column_names on", dir.path().display());
+        let mut rig = Rig::new("file", &options);
+        rig.push("t", &[&format!("{{\"s\":\"x\",\"u\":{n}}}")]);
+        assert_eq!(rig.finish().await, ["delivered"]);
+    }
+    let line = "1700000000.123456717,\"x\"";
+    assert_eq!(
+        fs::read_to_string(dir.path().join("a.csv")).unwrap(),
+        format!("timestamp,\"s\",\"u\"\n{line},1\n{line},2\n")
+    );
+}
+
+#[tokio::test]
+async fn a_full_file_makes_room_for_a_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = format!(
+        "path {}\nfile a.log\nformat plain\nrotate on\nrotate_max_size 10\nrotate_max_files 2\nrotate_gzip off",
+        dir.path().display()
+    );
+    for _ in 0..4 {
+        let mut rig = Rig::new("file", &options);
+        rig.push("t", &["{\"text\":\"long\"}"]);
+        assert_eq!(rig.finish().await, ["delivered"]);
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+    assert_eq!(fs::read_to_string(dir.path().join("a.log")).unwrap(), "{\"text\":\"long\"}\n");
+}
+
+#[test]
+fn names_that_cannot_be_followed_are_refused_at_their_place() {
+    let refused = |options| {
+        let (output, lines) = crate::rig::output("file", options);
+        assert!(output.is_none(), "{options}");
+        lines.join("\n")
+    };
+    assert!(refused("file $a[").starts_with("a.conf:1:6: error[bad-value]"));
+    assert!(refused("file %Q\nenable_strftime on").starts_with("a.conf:1:6: error[bad-value]"));
+    assert!(refused("file $a\non_missing_field fallback").contains("needs a `fallback_file`"));
+}
