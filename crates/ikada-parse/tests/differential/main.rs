@@ -134,3 +134,46 @@ fn shown(time: Option<Timestamp>, pairs: Vec<(&[u8], &[u8])>, number: usize) -> 
     text.push(b']');
     String::from_utf8_lossy(&text).into_owned()
 }
+
+#[test]
+fn every_parser_that_fluent_bit_ships_is_taken() {
+    let Some(file) = std::env::var_os("FLUENT_BIT_PARSERS").map(PathBuf::from) else {
+        eprintln!("skipped: FLUENT_BIT_PARSERS is not set");
+        return;
+    };
+    let mut sources = Sources::default();
+    let mut found = Diagnostics::new();
+    let mut parsers = Parsers::new();
+    for entry in std::fs::read_dir(file.parent().unwrap()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !name.starts_with("parser") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let span = sources.add(name.clone(), text.clone()).span(0, 1);
+        for (header, body) in sections(&text) {
+            let spanned = |text: &str| Spanned::new(text.to_owned(), span);
+            let lines = body.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+            let pairs = lines.filter_map(|line| line.split_once([' ', '\t']));
+            let properties = pairs.map(|(key, value)| Property::new(spanned(key), spanned(value.trim())));
+            let bag = PropertyBag::new(name.clone(), span, properties.collect());
+            match header {
+                "PARSER" => parsers.define(bag, &mut found),
+                "MULTILINE_PARSER" => parsers.define_multiline(bag, &mut found),
+                other => panic!("a section {other}"),
+            }
+        }
+    }
+    let errors: Vec<_> = found.lines(&sources).filter(|line| line.contains(" error[")).collect();
+    // Two files of the sources define one name in two ways, and are never loaded together.
+    let others: Vec<_> = errors.iter().filter(|line| !line.contains("[duplicate-parser]")).collect();
+    assert!(others.is_empty(), "{others:#?}");
+}
+
+fn sections(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split("\n[").filter_map(|part| {
+        let (header, body) = part.trim_start_matches('[').split_once("]\n")?;
+        header.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_').then_some((header, body))
+    })
+}
