@@ -81,13 +81,7 @@ impl<'a> Fields<'a> {
 
     /// Keeps the room of what was made for the last record.
     fn take_back(&mut self) {
-        let mut list = std::mem::take(&mut self.list);
-        for piece in list.drain(..).flat_map(|field| [field.key, field.value]) {
-            if let Piece::Own(made) = piece {
-                self.recycle(made);
-            }
-        }
-        self.list = list;
+        self.list.iter_mut().for_each(|field| keep_made(&mut self.spare, field));
         self.made = false;
     }
 
@@ -100,11 +94,8 @@ impl<'a> Fields<'a> {
     }
 
     /// Takes a buffer back whose content is needed no more.
-    pub fn recycle(&mut self, mut buffer: Vec<u8>) {
-        if self.spare.len() < SPARE && buffer.capacity() <= SPARE_ROOM {
-            buffer.clear();
-            self.spare.push(buffer);
-        }
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        keep_room(&mut self.spare, buffer);
     }
 
     /// The fields in order.
@@ -147,7 +138,13 @@ impl<'a> Fields<'a> {
     /// Keeps the fields for which `keep` is true.
     pub fn retain(&mut self, mut keep: impl FnMut(&Field<'a>) -> bool) {
         let before = self.list.len();
-        self.list.retain(|field| keep(field));
+        self.list.retain(|field| {
+            let stays = keep(field);
+            if !stays && self.made {
+                keep_made(&mut self.spare, field);
+            }
+            stays
+        });
         self.changed |= self.list.len() != before;
     }
 
@@ -164,6 +161,23 @@ impl<'a> Fields<'a> {
             buf.extend_from_slice(field.key.bytes());
             buf.extend_from_slice(field.value.bytes());
         }
+    }
+}
+
+/// Keeps the room of what a field was made of.
+fn keep_made(spare: &mut Vec<Vec<u8>>, field: &mut Field<'_>) {
+    for piece in [&mut field.key, &mut field.value] {
+        if let Piece::Own(made) = piece {
+            keep_room(spare, std::mem::take(made));
+        }
+    }
+}
+
+/// Keeps a buffer's room, within bounds.
+fn keep_room(spare: &mut Vec<Vec<u8>>, mut buffer: Vec<u8>) {
+    if spare.len() < SPARE && buffer.capacity() <= SPARE_ROOM {
+        buffer.clear();
+        spare.push(buffer);
     }
 }
 
