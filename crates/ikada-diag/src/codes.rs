@@ -161,6 +161,8 @@ codes! {
     MISSING_MATCH = "missing-match";
     /// An output matches no tag that an input can give.
     UNREACHABLE_OUTPUT = "unreachable-output";
+    /// A filter matches no tag that an input can give.
+    UNREACHABLE_FILTER = "unreachable-filter";
     /// No output matches the tag of an input.
     UNMATCHED_INPUT = "unmatched-input";
     /// The configuration has no input.
@@ -207,12 +209,12 @@ codes! {
     BAD_TEMPLATE = "bad-template";
     /// A stream task cannot be understood, or reads from what is not there.
     BAD_STREAM_TASK = "bad-stream-task";
+    /// A file or directory that an option names is not there.
+    MISSING_PATH = "missing-path";
     /// No group of servers is in the file that an output names, or has this name.
     UNKNOWN_UPSTREAM = "unknown-upstream";
     /// Filters that give records a new tag send them round in a circle.
     TAG_CYCLE = "tag-cycle";
-    /// A value is below or above what the service at the other end allows.
-    BEYOND_SERVICE_LIMIT = "beyond-service-limit";
 }
 
 #[cfg(test)]

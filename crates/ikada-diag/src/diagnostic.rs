@@ -165,6 +165,13 @@ impl Diagnostics {
         self.found.iter()
     }
 
+    /// Returns the findings in the order of their places: by source, then from its top; those without a place first.
+    pub fn by_place(&self) -> Vec<&Diagnostic> {
+        let mut sorted: Vec<&Diagnostic> = self.found.iter().collect();
+        sorted.sort_by_key(|diagnostic| diagnostic.span.map(|span| (span.source, span.start)));
+        sorted
+    }
+
     /// Says whether there is an error among the findings.
     pub fn has_errors(&self) -> bool {
         self.counts.errors > 0

@@ -16,7 +16,7 @@ use ikada_record::Ledger;
 use ikada_record::json::JsonStyle;
 use ikada_route::{Matcher, Pattern, TagRegex};
 
-use crate::{holding, idle, parsers, unknown};
+use crate::{checks, holding, idle, parsers, unknown};
 
 mod parts;
 
@@ -40,6 +40,7 @@ pub fn assemble(loaded: &mut Loaded, registry: &Registry, dry_run: bool) -> Asse
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         ..Service::default()
     });
+    checks::look_over(&config, &mut loaded.diagnostics);
     let streams = parts::streams(&config, &mut loaded.diagnostics);
     let limits = {
         let is_set = |key: &str| loaded.document.sets_service(key);
@@ -96,15 +97,7 @@ impl Work<'_> {
         let input = self.build(plugin, &mut instance.bag, &cx, &InputCommon::set())?;
         let mem_buf_limit = cx.mem_buf_limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let (durable, overflow) = holding::of_input(&common?, self.settings, self.found);
-        Some(InputSlot {
-            id,
-            input,
-            metrics: Arc::default(),
-            mem_buf_limit,
-            durable,
-            overflow,
-            processors,
-        })
+        Some(InputSlot { id, input, metrics: Arc::default(), mem_buf_limit, durable, overflow, processors })
     }
 
     fn filter(&mut self, mut instance: Instance) -> Option<FilterSlot> {

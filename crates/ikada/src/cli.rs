@@ -74,6 +74,9 @@ pub enum UsageError {
     /// A flag at the end that needs a value.
     #[error("`{0}` needs a value")]
     Missing(String),
+    /// A value that the flag does not know.
+    #[error("`{0}` does not know `{1}`: it takes {2}")]
+    Value(String, String, &'static str),
     /// `-p` or `-t` before any plugin.
     #[error("`{0}` belongs to a plugin: name one with -i, -F or -o before it")]
     NoSection(String),
@@ -213,9 +216,11 @@ impl Run {
 /// The text of `-h`.
 pub const HELP: &str = "\
 Usage: ikada [OPTION]...
+       ikada check [OPTION]... [FILE] [--format text|json] [--from fluent-bit]
        ikada check --task-definition FILE [--iam]   checks an ECS task and its configuration
        ikada explain [OPTION]... [TAG|CONTAINER]    shows the way of a record
        ikada test [OPTION]... FILE...               runs samples without sending anything
+       ikada schema                                 prints a JSON Schema for YAML
 
 Runs a log pipeline from a configuration in Fluent Bit's format.
 

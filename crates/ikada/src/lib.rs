@@ -24,6 +24,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod assemble;
+mod banner;
+pub mod check;
+mod checks;
 pub mod cli;
 mod conditional;
 pub mod dlq;
@@ -33,6 +36,7 @@ mod holding;
 pub mod http;
 mod idle;
 pub mod init;
+mod lenient;
 pub mod load;
 pub mod log;
 mod memory;
@@ -40,6 +44,7 @@ mod parsers;
 pub mod plugins;
 pub mod render;
 pub mod run;
+pub mod schema;
 mod stream_task;
 pub mod taskdef;
 pub mod tree;

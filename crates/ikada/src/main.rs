@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use ikada::cli::{self, Command, UsageError};
 use ikada::run::Exit;
-use ikada::{dlq, explain, help, log, plugins, run, taskdef, trial};
+use ikada::{check, dlq, explain, help, log, plugins, run, schema, taskdef, trial};
 use ikada_options::LogLevel;
 use ikada_plugin::registry::Registry;
 
@@ -13,13 +13,33 @@ use ikada_plugin::registry::Registry;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let exit = start();
-    ExitCode::from(exit as u8)
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        Some(("check", rest)) if !is_about_a_task(rest) => ExitCode::from(check(rest)),
+        Some(("schema", _)) => ExitCode::from(print(&schema::text(&plugins::registry())) as u8),
+        _ => ExitCode::from(start(words) as u8),
+    }
 }
 
-fn start() -> Exit {
+/// `ikada check`, which has exit codes of its own.
+fn check(words: &[String]) -> u8 {
     let registry = plugins::registry();
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    match check::args::parse(words.iter().cloned()) {
+        Ok(args) => {
+            log::start(LogLevel::Warn);
+            let code = check::run(&args, &registry);
+            log::flush();
+            code
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            Exit::Config as u8
+        }
+    }
+}
+
+fn start(words: Vec<String>) -> Exit {
+    let registry = plugins::registry();
     if let Some(exit) = words.split_first().and_then(|(word, rest)| command(word, rest, &registry)) {
         return exit;
     }
@@ -50,21 +70,24 @@ fn start() -> Exit {
 /// The commands beside a run, by their first word.
 fn command(word: &str, rest: &[String], registry: &Registry) -> Option<Exit> {
     let words = || rest.iter().cloned();
-    let is_task =
-        || rest.iter().any(|word| word.starts_with("--task-definition") || word.starts_with("--iam"));
     if !["dlq", "check", "explain", "test"].contains(&word) {
         return None;
     }
     log::start(LogLevel::Warn);
     let exit = match word {
         "dlq" => dlq::main(rest, registry),
-        "check" if is_task() => with(taskdef::Args::parse(words()), |args| taskdef::run(args, registry)),
+        "check" => with(taskdef::Args::parse(words()), |args| taskdef::run(args, registry)),
         "explain" => with(explain::Args::parse(words()), |args| explain::run(args, registry)),
         "test" => with(trial::Args::parse(words()), |args| trial::run(args, registry)),
         _ => return None,
     };
     log::flush();
     Some(exit)
+}
+
+/// `ikada check --task-definition FILE`.
+fn is_about_a_task(words: &[String]) -> bool {
+    words.iter().any(|word| word.starts_with("--task-definition") || word.starts_with("--iam"))
 }
 
 fn with<A>(args: Result<A, UsageError>, run: impl FnOnce(&A) -> Exit) -> Exit {

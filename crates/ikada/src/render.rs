@@ -32,7 +32,8 @@ fn one_line(finding: &Diagnostic, sources: &Sources) -> String {
     format!("[{stamp}] [{level}] [config] {}", finding.line(sources))
 }
 
-fn on_terminal(finding: &Diagnostic, sources: &Sources) -> String {
+/// A finding with its source line, in colours.
+pub(crate) fn on_terminal(finding: &Diagnostic, sources: &Sources) -> String {
     let level = match finding.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,

@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::assemble::{Assembled, assemble};
+use crate::banner::Banner;
 use crate::cli::Run;
 use crate::http::{self, Admin, HealthRules};
 use crate::load::load;
-use crate::{log, render};
+use crate::{checks, lenient, log, render};
 
 /// How a run ended: the process's exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,19 +47,14 @@ pub fn run(args: &Run, registry: &Registry) -> Exit {
         return Exit::Start;
     }
     let (mut loaded, init) = load(args);
+    checks::unreadable_paths(&mut loaded, init.files());
     let assembled = assemble(&mut loaded, registry, args.dry_run);
     configure_log(args, &assembled);
     // Findings go to stderr directly: lines that came before stand before them.
     log::flush();
     render::findings(&loaded.diagnostics, &loaded.sources);
-    for source in init.sources() {
-        match source.bytes {
-            Some(bytes) => info!(
-                "[init] {} ({bytes} bytes) is part of the configuration ({})",
-                source.name, source.variable
-            ),
-            None => warn!("[init] {} is no part of the configuration ({})", source.name, source.variable),
-        }
+    for line in Banner::of(&loaded, init.sources()).lines() {
+        info!("[config] {line}");
     }
     for ignored in &args.ignored {
         warn!("[config] `{ignored}` on the command line has no meaning here");
@@ -68,7 +64,7 @@ pub fn run(args: &Run, registry: &Registry) -> Exit {
             "[config] plugins named with -e are not loaded: what the AWS image's shared objects do is built in"
         );
     }
-    if loaded.diagnostics.has_errors() {
+    if loaded.diagnostics.has_errors() && !lenient::lets_pass(&loaded.diagnostics) {
         error!("configuration file contains errors, aborting.");
         return Exit::Config;
     }
