@@ -282,7 +282,9 @@ impl EventCall {
     /// Gives these events the time of now; `false` if they have had it before.
     fn retime(&self, events: &[u32]) -> bool {
         let mut retimed = self.retimed();
-        events.iter().fold(true, |all, event| retimed.insert(*event) && all)
+        let before = retimed.len();
+        retimed.extend(events);
+        retimed.len() == before + events.len()
     }
 
     fn retimed(&self) -> std::sync::MutexGuard<'_, HashSet<u32>> {

@@ -11,7 +11,7 @@ pub(crate) enum Compressor {
     /// zstd.
     Zstd(zstd::bulk::Compressor<'static>),
     /// Snappy's raw block format, as Fluent Bit writes it.
-    Snappy(snap::raw::Encoder),
+    Snappy(Box<snap::raw::Encoder>),
 }
 
 /// Magic, deflate, no flags, no time, no hint of effort, no system (RFC 1952, 2.3).
@@ -40,7 +40,7 @@ impl Compressor {
     }
 
     pub(crate) fn snappy() -> Self {
-        Self::Snappy(snap::raw::Encoder::new())
+        Self::Snappy(Box::new(snap::raw::Encoder::new()))
     }
 
     /// # Errors
