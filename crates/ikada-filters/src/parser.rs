@@ -4,6 +4,7 @@
 //! takes passes as it came.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ikada_diag::{Diagnostic, Diagnostics, Severity, codes};
 use ikada_msgpack::{MapView, View};
@@ -46,6 +47,8 @@ pub struct Parser {
     parsers: Vec<Arc<TextParser>>,
     reserve_data: bool,
     preserve_key: bool,
+    /// It was said that fields are left out.
+    told: AtomicBool,
 }
 
 /// Where the text is.
@@ -69,6 +72,7 @@ impl Parser {
             parsers: parsers?,
             reserve_data: options.reserve_data,
             preserve_key: options.preserve_key,
+            told: AtomicBool::new(false),
         })
     }
 
@@ -100,6 +104,20 @@ impl Parser {
         self.parsers.iter().find_map(|parser| parser.parse(text, now, out).ok())
     }
 
+    /// Says once that the fields beside the text are left out, as the configuration has it.
+    fn tell_of_losses(&self, fields: &Fields<'_>, source: Option<usize>) {
+        if self.told.load(Ordering::Relaxed) || self.told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let others = fields.as_slice().iter().enumerate().filter(|(at, _)| Some(*at) != source);
+        let names: Vec<_> = others.filter_map(|(_, field)| field.name()).take(8).collect();
+        let names = names.iter().map(|name| String::from_utf8_lossy(name)).collect::<Vec<_>>().join(", ");
+        tracing::info!(
+            fields = names,
+            "the filter parser leaves out the fields beside the text; `Reserve_Data On` keeps them"
+        );
+    }
+
     /// Whether the field at `at` stays beside those of the text, which came from the field at `source`.
     fn keeps(&self, at: usize, source: Option<usize>) -> bool {
         match source == Some(at) {
@@ -113,6 +131,9 @@ impl Filter for Parser {
     fn filter<'a>(&'a self, cx: &mut EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
         let mut record = fields.buffer();
         if let Some((source, time)) = self.parse(fields, cx.time, &mut record) {
+            if !self.reserve_data && fields.len() > 1 {
+                self.tell_of_losses(fields, source);
+            }
             let mut at = 0..;
             fields.retain(|_| at.next().is_some_and(|at| self.keeps(at, source)));
             put_first(fields, MapView::known(&record));

@@ -203,3 +203,102 @@ fn duplicate(word: &str, name: &Spanned<String>, first: Span, found: &mut Diagno
     let message = format!("The first {word} named `{}` is this one", name.value);
     found.push(Diagnostic::note(codes::DUPLICATE_PARSER, message).at(first));
 }
+
+#[cfg(test)]
+mod tests {
+    use ikada_msgpack::MapView;
+    use ikada_options::{Property, Sources, check_set};
+    use ikada_record::Timestamp;
+
+    use super::*;
+
+    /// Defines parsers of sections in which keys and values stand in pairs, and returns what is found.
+    fn defined(sections: &[&[(&str, &str)]]) -> (Parsers, Vec<String>) {
+        let mut sources = Sources::default();
+        let mut parsers = Parsers::new();
+        let mut found = Diagnostics::new();
+        for (number, section) in sections.iter().enumerate() {
+            let span = sources.add(format!("{number}.conf"), "x").span(0, 1);
+            let text = |text: &str| Spanned::new(text.to_owned(), span);
+            let properties = section.iter().map(|(key, value)| Property::new(text(key), text(value)));
+            let bag = PropertyBag::new("parser", span, properties.collect());
+            match section.iter().any(|(key, _)| *key == "type") {
+                true => parsers.define_multiline(bag, &mut found),
+                false => parsers.define(bag, &mut found),
+            }
+        }
+        (parsers, found.lines(&sources).collect())
+    }
+
+    #[test]
+    fn the_declarations_are_sound() {
+        check_set::<ParserOptions>();
+        check_set::<MultilineOptions>();
+    }
+
+    #[test]
+    fn a_parser_of_the_configuration_stands_before_a_built_in_one() {
+        let (parsers, found) = defined(&[&[("Name", "json"), ("Format", "logfmt")]]);
+        assert!(found.is_empty(), "{found:?}");
+        let mut out = Vec::new();
+        parsers.get("json").unwrap().parse(b"a=1", Timestamp::default(), &mut out).unwrap();
+        assert_eq!(out, b"\x81\xa1a\xa11");
+    }
+
+    #[test]
+    fn the_same_parser_may_come_twice_and_another_of_its_name_is_refused_with_both_places() {
+        let json: &[(&str, &str)] = &[("Name", "x"), ("Format", "json")];
+        let (_, found) = defined(&[json, &[("name", "x"), ("format", "json")]]);
+        assert!(found.is_empty(), "{found:?}");
+        let (_, found) = defined(&[json, &[("Name", "x"), ("Format", "ltsv")]]);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("1.conf:1:1: error[duplicate-parser]"), "{found:?}");
+        assert!(found[1].starts_with("0.conf:1:1: note[duplicate-parser]"), "{found:?}");
+    }
+
+    #[test]
+    fn mistakes_are_found_at_once_and_the_name_stays_known() {
+        let section: &[(&str, &str)] = &[
+            ("Name", "x"),
+            ("Format", "regex"),
+            ("Regex", "(?P<a>.)"),
+            ("Time_Format", "%f"),
+            ("Time_Kep", "on"),
+            ("Time_Offset", "JST"),
+        ];
+        let (parsers, found) = defined(&[section]);
+        for code in ["bad-regex", "bad-time-format", "unknown-option", "bad-value"] {
+            assert!(found.iter().any(|line| line.contains(&format!("error[{code}]"))), "{code}: {found:#?}");
+        }
+        let mut more = Diagnostics::new();
+        let place = Sources::default().add("x", "x").span(0, 1);
+        assert!(parsers.find(&Spanned::new("x".to_owned(), place), &mut more).is_none());
+        assert!(more.is_empty(), "it was said where it is defined");
+    }
+
+    #[test]
+    fn a_multiline_parser_needs_its_own_parser() {
+        let section: &[(&str, &str)] =
+            &[("name", "m"), ("type", "endswith"), ("match_string", "x"), ("parser", "dokcer")];
+        let (parsers, found) = defined(&[section]);
+        assert!(found[0].contains("error[unknown-parser]") && found[0].contains("`docker`"), "{found:?}");
+        assert!(parsers.multiline("M").is_none());
+        assert!(parsers.multiline("JAVA").is_some(), "case does not matter");
+    }
+
+    #[test]
+    fn the_parser_json_takes_no_duration_for_a_time() {
+        let json = Parsers::new().get("json").unwrap();
+        let time = |line: &str| {
+            let mut out = Vec::new();
+            let time = json.parse(line.as_bytes(), Timestamp::default(), &mut out).unwrap();
+            assert_eq!(MapView::known(&out).len(), 1, "the field stays");
+            time.map(|time| time.secs())
+        };
+        assert_eq!(time(r#"{"time":0.25}"#), None);
+        assert_eq!(time(r#"{"time":"12.5"}"#), None);
+        assert_eq!(time(r#"{"time":12}"#), None);
+        assert_eq!(time(r#"{"time":1757573178}"#), Some(1_757_573_178));
+        assert_eq!(time(r#"{"time":"2025-09-11T06:46:18Z"}"#), Some(1_757_573_178));
+    }
+}

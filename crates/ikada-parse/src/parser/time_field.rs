@@ -47,7 +47,7 @@ impl TimeField {
         if let Some(time) = self.rules.time_of(text, now) {
             return Some(Found::new(time, self.keep));
         }
-        let other = self.also.iter().find_map(|rules| rules.time_of(text, now));
+        let other = self.also.iter().find_map(|rules| rules.time_of(text, now).filter(is_likely));
         if other.is_none() {
             self.miss(text);
         }
@@ -88,7 +88,7 @@ impl TimeField {
         if let Some(time) = self.rules.time_of_number(&view) {
             return Some(Found::new(time, self.keep));
         }
-        let other = self.also.iter().find_map(|rules| rules.time_of_number(&view));
+        let other = self.also.iter().find_map(|rules| rules.time_of_number(&view).filter(is_likely));
         other.map(|time| Found::new(time, true))
     }
 
@@ -115,6 +115,11 @@ impl TimeField {
             ),
         }
     }
+}
+
+/// Whether a time that no format asks for is one: a field `time` may well hold how long something took.
+fn is_likely(time: &Timestamp) -> bool {
+    time.secs() >= 100_000_000
 }
 
 impl Found {
