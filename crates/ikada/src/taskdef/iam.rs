@@ -182,11 +182,22 @@ fn s3(policy: &mut Policy, output: &Instance, partition: &str) {
     let key = text(output, "s3_key_format").unwrap_or_else(|| "/fluent-bit-logs/$TAG".to_owned());
     let key = open(key.trim_start_matches('/'));
     let key = if key.ends_with('*') { key } else { format!("{key}*") };
-    let mut actions = vec!["s3:PutObject", "s3:AbortMultipartUpload"];
+    let mut actions = vec!["s3:PutObject"];
+    // After an answer that was lost, or a crash, the object is looked at, and uploads that nobody will complete are found and aborted.
+    if !text(output, "use_put_object").is_some_and(|text| is_on(&text)) {
+        actions.extend(["s3:AbortMultipartUpload", "s3:GetObject"]);
+        policy.allow(&["s3:ListBucketMultipartUploads"], format!("arn:{partition}:s3:::{bucket}"));
+    }
     if text(output, "canned_acl").is_some() {
         actions.push("s3:PutObjectAcl");
     }
+    if text(output, "tags").is_some() {
+        actions.push("s3:PutObjectTagging");
+    }
     policy.allow(&actions, format!("arn:{partition}:s3:::{bucket}/{key}"));
+    if let Some(key) = text(output, "sse_kms_key_id").filter(|key| key.starts_with("arn:")) {
+        policy.allow(&["kms:Decrypt", "kms:GenerateDataKey"], key);
+    }
 }
 
 /// An option's value, if it is written.
@@ -247,7 +258,8 @@ mod tests {
         is("kinesis:PutRecords", "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks");
         is("s3:PutObject", "arn:aws:s3:::archive/logs/*");
         assert_eq!(resources("logs:PutRetentionPolicy"), None);
-        assert_eq!(statements.len(), 5);
+        is("s3:ListBucketMultipartUploads", "arn:aws:s3:::archive");
+        assert_eq!(statements.len(), 6);
     }
 
     #[test]
@@ -256,10 +268,10 @@ mod tests {
         let needs =
             needs(&format!("[OUTPUT]\n    Name s3\n    Match *\n    bucket archive\n    role_arn {role}\n"));
         assert_eq!(needs.task.document()["Statement"][0]["Action"], json!(["sts:AssumeRole"]));
-        assert_eq!(
-            needs.assumed[role].document()["Statement"][0]["Resource"],
-            json!(["arn:aws:s3:::archive/fluent-bit-logs/*"])
-        );
+        let policy = needs.assumed[role].document();
+        let resource = |at: usize| policy["Statement"][at]["Resource"].clone();
+        assert_eq!(resource(0), json!(["arn:aws:s3:::archive/fluent-bit-logs/*"]));
+        assert_eq!(resource(1), json!(["arn:aws:s3:::archive"]));
     }
 
     #[test]

@@ -185,7 +185,7 @@ pub fn check(
     let Some(task) = Task::of(&root) else {
         let finding = Diagnostic::error(codes::TASK_DEFINITION, "there is no list `containerDefinitions`");
         return alone(
-            root.span.clone(),
+            root.span,
             finding.help("`aws ecs describe-task-definition` gives a task definition"),
         );
     };

@@ -84,12 +84,12 @@ fn an_input_that_is_not_there_is_named() {
 
 #[test]
 fn a_tail_input_reads_the_samples_as_a_file() {
-    let text = "[INPUT]\n    Name tail\n    Path /var/log/none/*.log\n    DB /nowhere/x.db\n    Tag files\n[OUTPUT]\n    Name null\n    Match *\n";
-    let feed = Feed::File(b"one\ntwo\n".to_vec());
+    let text = "[INPUT]\n    Name tail\n    Path /var/log/none/*.log\n    DB /nowhere/x.db\n    Tag files\n    Parser json\n[OUTPUT]\n    Name null\n    Match *\n";
+    let feed = Feed::File(b"{\"a\":1}\ntwo\n".to_vec());
     let replay = replay(&mut config(text), &plugins::registry(), Some("tail.0"), None, feed).unwrap();
     let records: Vec<_> =
         replay.outputs[0].1.iter().map(|received| (received.tag.clone(), received.record.clone())).collect();
-    assert_eq!(records, [("files".to_owned(), json!({"log": "one"})), ("files".to_owned(), json!({"log": "two"}))]);
+    assert_eq!(records, [("files".to_owned(), json!({"a": 1})), ("files".to_owned(), json!({"log": "two"}))]);
 }
 
 #[test]
