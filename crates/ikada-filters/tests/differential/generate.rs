@@ -77,7 +77,8 @@ impl Chain {
     }
 
     fn filter(&self, rng: &mut Rng, files: &Path) -> Section {
-        let (name, properties) = match rng.below(15) {
+        let (name, properties) = match rng.below(17) {
+            15..=16 => ("parser", parser(rng)),
             0..=3 => ("modify", modify(rng)),
             4..=5 => ("grep", grep(rng)),
             6..=7 => ("record_modifier", record_modifier(rng)),
@@ -163,9 +164,9 @@ impl fmt::Display for Chain {
 
 type Properties = Vec<(&'static str, String)>;
 
-const KEYS: [&str; 17] = [
-    "log", "code", "level", "msg", "status", "n", "f", "b", "z", "l", "m", "pre.a", "pre_b", "pre_c", "k1",
-    "x-y", "Level",
+const KEYS: [&str; 18] = [
+    "log", "text", "code", "level", "msg", "status", "n", "f", "b", "z", "l", "m", "pre.a", "pre_b", "pre_c",
+    "k1", "x-y", "Level",
 ];
 const PREFIXES: [&str; 7] = ["pre", "pre_", "l", "k", "nope", "m", "pre.a"];
 const WORDS: [&str; 9] = ["v", "info", "prod-1", "a.b", "5", "true", "two_words", "ü", "x"];
@@ -174,7 +175,7 @@ const REGEXES: [&str; 12] =
 /// Explained: of a value that is no map or array `$m['t']` is that value in Fluent Bit, and nothing here; so nothing makes `m` or `l` a plain
 /// value.
 const TARGETS: [&str; 12] =
-    ["log", "level", "msg", "text", "n", "f", "b", "z", "pre.a", "pre_b", "k1", "new"];
+    ["log", "level", "msg", "line", "n", "f", "b", "z", "pre.a", "pre_b", "k1", "new"];
 /// Explained: rewrite_tag matches integers and booleans here; so the fields its rules look at are texts only.
 const COPIES: [&str; 9] = ["log", "n", "f", "b", "z", "pre.a", "pre_b", "k1", "new"];
 const ACCESSORS: [&str; 12] = [
@@ -241,6 +242,43 @@ fn condition(rng: &mut Rng) -> String {
         8 => format!("Matching_keys_have_matching_values {regex} {values}"),
         _ => format!("Matching_keys_do_not_have_matching_values {regex} {values}"),
     }
+}
+
+/// The parsers of all chains.
+pub(crate) const PARSERS: &str = "\
+[PARSER]
+    Name js
+    Format json
+[PARSER]
+    Name timed
+    Format json
+    Time_Key time
+    Time_Format %Y-%m-%dT%H:%M:%S.%LZ
+[PARSER]
+    Name rx
+    Format regex
+    Regex ^(?<method>GET|POST) (?<path>[^ ]+)( (?<ms>[0-9]+))?$
+    Types ms:integer
+[PARSER]
+    Name lf
+    Format logfmt
+[PARSER]
+    Name lt
+    Format ltsv
+";
+
+fn parser(rng: &mut Rng) -> Properties {
+    let mut properties: Properties =
+        vec![("Key_Name", rng.of(&["text", "text", "x-y", "$m['t']", "nope", "n"]).into())];
+    for _ in 0..1 + rng.below(2) {
+        properties.push(("Parser", rng.of(&["js", "timed", "rx", "lf", "lt"]).into()));
+    }
+    for option in ["Reserve_Data", "Preserve_Key"] {
+        if rng.one_in(2) {
+            properties.push((option, rng.of(&["on", "off"]).into()));
+        }
+    }
+    properties
 }
 
 fn grep(rng: &mut Rng) -> Properties {
@@ -383,7 +421,8 @@ fn record(rng: &mut Rng) -> Vec<u8> {
         if rng.one_in(2) {
             pairs.push((key, value(key, rng)));
         }
-        if rng.one_in(40) {
+        // Explained: of a key that is there twice the filter parser takes the first that it can parse, in Fluent Bit the last or none.
+        if rng.one_in(40) && !["text", "x-y"].contains(&key) {
             pairs.push((key, value(key, rng)));
         }
     }
@@ -406,6 +445,7 @@ fn value(key: &str, rng: &mut Rng) -> Vec<u8> {
             write::str(&mut out, rng.of(&["42", "200 OK", "-7", "1.5", "3e2", "+9", "08"]).as_bytes())
         }
         "code" => write::str(&mut out, rng.of(&["42", "0x1f", "7 up", "ff", "1e3"]).as_bytes()),
+        "text" => write::str(&mut out, rng.of(&LINES).as_bytes()),
         "n" => write::int(&mut out, rng.of(&[0, 5, -3, 300, 1 << 33, -(1 << 40)])),
         // Explained: a float that is no integer of 64 bits is not converted here.
         "f" => write::float(&mut out, rng.of(&[1.5, 2.0, 0.1, -3.25, 1e15, 1e-7])),
@@ -417,6 +457,19 @@ fn value(key: &str, rng: &mut Rng) -> Vec<u8> {
     }
     out
 }
+
+/// What parsers take, and what they do not.
+const LINES: [&str; 9] = [
+    r#"{"x":1,"level":"warn","b":false}"#,
+    r#"{"time":"2024-01-02T03:04:05.678Z","x":{"y":[1,null,2.5]}}"#,
+    r#"{"time":"2024-01-02T03:04:05.678Z"}"#,
+    "{}",
+    "[1,2]",
+    "no JSON",
+    "GET /cart 17",
+    "a=1 b=\"x y\" flag",
+    "k:v\tlevel:error",
+];
 
 fn text(rng: &mut Rng) -> &'static str {
     rng.of(&[

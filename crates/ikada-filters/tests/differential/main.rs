@@ -15,6 +15,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use generate::{Chain, Rng};
 use ikada_record::json::dump_value;
@@ -76,13 +77,14 @@ fn part_of(all: &Outcome, chain: &Chain) -> Outcome {
 
 /// Sends the chain's records through its filters.
 fn run(chain: &Chain) -> Outcome {
+    let parsers = support::parsers_of(generate::PARSERS);
     let links: Vec<_> = chain
         .filters
         .iter()
         .map(|section| {
             let properties: Vec<_> =
                 section.properties.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-            let built = support::build(section.name, &properties);
+            let built = support::build_with(section.name, &properties, Arc::clone(&parsers));
             let filter = built.filter.unwrap_or_else(|| panic!("{chain}\n{:?}", built.findings));
             Link { pattern: Pattern::new(&section.pattern), filter }
         })

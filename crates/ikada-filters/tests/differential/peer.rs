@@ -11,7 +11,7 @@ use std::time::Duration;
 use ikada_msgpack::write;
 
 use crate::Outcome;
-use crate::generate::Chain;
+use crate::generate::{Chain, PARSERS};
 
 /// The tag of the record that is sent last.
 const LAST: &str = "zz.last";
@@ -22,6 +22,7 @@ pub(crate) fn run(program: &Path, chains: &[Chain], expected: usize) -> Outcome 
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let file = folder.path().join("fluent-bit.conf");
     std::fs::write(&file, configuration(chains, port)).unwrap();
+    std::fs::write(folder.path().join("parsers.conf"), PARSERS).unwrap();
     let mut child = Command::new(program)
         .arg("-c")
         .arg(&file)
@@ -42,7 +43,7 @@ pub(crate) fn run(program: &Path, chains: &[Chain], expected: usize) -> Outcome 
 
 fn configuration(chains: &[Chain], port: u16) -> String {
     let mut text = format!(
-        "[SERVICE]\n    Flush 0.2\n    Grace 2\n    Log_Level off\n\
+        "[SERVICE]\n    Flush 0.2\n    Grace 2\n    Log_Level off\n    Parsers_File parsers.conf\n\
          [INPUT]\n    Name forward\n    Listen 127.0.0.1\n    Port {port}\n"
     );
     for section in chains.iter().flat_map(|chain| &chain.filters) {

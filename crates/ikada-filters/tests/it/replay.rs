@@ -14,9 +14,8 @@ use ikada_record::accessor::Accessor;
 use ikada_record::{Tag, Timestamp, record_at};
 use ikada_route::Pattern;
 
-use crate::parser::parsers_of;
 use crate::pipeline::{Link, Record, pass};
-use crate::support::{Paper, build_with, decode, encode, options, time};
+use crate::support::{Paper, build_with, decode, encode, options, parsers_of, time};
 
 /// Filters with recorded cases that Ikada refuses by name so far.
 const NOT_YET: [&str; 1] = ["lua"];

@@ -65,6 +65,28 @@ pub(crate) fn build_with(name: &str, properties: &[(&str, &str)], parsers: Arc<P
     Built { filter, findings: found.lines(&sources).collect() }
 }
 
+/// The parsers that a text in the classic format defines.
+pub(crate) fn parsers_of(text: &str) -> Arc<Parsers> {
+    let mut sources = Sources::default();
+    let file = sources.add("parsers.conf", text);
+    let mut parsers = Parsers::new();
+    let mut found = Diagnostics::new();
+    let starts: Vec<usize> = text.match_indices("[PARSER]").map(|(at, _)| at).collect();
+    for (number, start) in starts.iter().enumerate() {
+        let end = starts.get(number + 1).copied().unwrap_or(text.len());
+        let spanned = |part: &str| {
+            let at = part.as_ptr() as usize - text.as_ptr() as usize;
+            Spanned::new(part.to_owned(), file.span(at, at + part.len()))
+        };
+        let lines = text[*start..end].lines().skip(1).filter_map(|line| line.trim().split_once(' '));
+        let properties = lines.map(|(key, value)| Property::new(spanned(key), spanned(value.trim())));
+        let bag = PropertyBag::new("parser", file.span(*start, start + 8), properties.collect());
+        parsers.define(bag, &mut found);
+    }
+    assert!(found.is_empty(), "{:?}", found.lines(&sources).collect::<Vec<_>>());
+    Arc::new(parsers)
+}
+
 fn context(name: &str) -> BuildContext {
     let id = InstanceId { kind: Kind::Filter, plugin: name.into(), name: format!("{name}.0"), alias: None };
     BuildContext {
