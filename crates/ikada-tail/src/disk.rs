@@ -99,6 +99,12 @@ impl Known {
     }
 }
 
+/// The end of a compressed file's text.
+pub(crate) fn text_end(file: &File) -> Option<Place> {
+    let len = io::copy(&mut unpack(file).ok()?, &mut io::sink()).ok()?;
+    Some(Place::new(len, b""))
+}
+
 /// The last bytes before a position in the text of a compressed file.
 fn last_before(file: &File, offset: u64) -> Option<Vec<u8>> {
     let mut text = unpack(file).ok()?;

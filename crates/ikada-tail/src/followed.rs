@@ -172,15 +172,17 @@ impl Followed {
         (!unpacked.bytes.is_empty() && self.skip.is_none()).then(|| unpacked.bytes.clone())
     }
 
-    /// Learns how the file begins from what was written and not yet read.
-    pub(crate) fn learn_head(&mut self) {
+    /// Learns how the file begins from what was written and not yet read. Returns whether that is more than was known.
+    pub(crate) fn learn_head(&mut self) -> bool {
         if self.head.len() >= HEAD || self.is_packed {
-            return;
+            return false;
         }
         let head = self.handle.as_ref().and_then(|file| disk::head(file, false).ok());
         if let Some(head) = head.filter(|head| head.len() > self.head.len() && head.begins_like(&self.head)) {
             self.head = head;
+            return true;
         }
+        false
     }
 
     /// What is known of the content, to find it in another file.

@@ -90,6 +90,12 @@ impl Generation {
         self.state().label.origin.clone()
     }
 
+    /// The name under which it was found at first, and when it was changed last as far as it was read.
+    pub(crate) fn origin_and_mtime(&self) -> (PathBuf, i64) {
+        let state = self.state();
+        (state.label.origin.clone(), state.label.mtime)
+    }
+
     /// Changes what is known of where it lies. Returns whether that is something new.
     pub(crate) fn relabel(&self, change: impl FnOnce(&mut Label)) -> bool {
         let mut state = self.state();

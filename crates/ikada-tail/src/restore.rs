@@ -32,6 +32,8 @@ struct Row {
     mtime: i64,
     is_own: bool,
     is_packed: bool,
+    /// For compressed files in Fluent Bit's rows: its position, in packed bytes.
+    packed_offset: Option<u64>,
 }
 
 /// Files that the patterns found and that nobody follows yet.
@@ -49,14 +51,31 @@ pub(crate) fn restore(tailer: &mut Tailer, rows: Vec<Stored>, mut files: Vec<(Pa
     let by_inode = files.iter().enumerate().map(|(at, (_, stat))| (stat.id.inode, at)).collect();
     let files = files.into_iter().map(Some).collect();
     let mut fresh = Fresh { files, by_inode, series: HashSet::new() };
-    let mut lost = Vec::new();
-    for row in rows_of(tailer, rows) {
-        if let Some(row) = resume(tailer, row, &mut fresh, now) {
-            lost.push(row);
+    let rows = rows_of(tailer, rows);
+    for row in rows.iter().filter(|row| row.mtime < i64::MAX) {
+        let since = tailer.latest.entry(row.origin.clone()).or_insert(i64::MIN);
+        *since = row.mtime.max(*since);
+        tailer.past.entry(row.origin.clone()).or_default().push_back(row.known.print);
+    }
+    let (mut lost, mut rotated, mut same) = (Vec::new(), HashSet::new(), HashSet::new());
+    for row in rows {
+        let origin = row.origin.clone();
+        match resume(tailer, row, &mut fresh) {
+            Resumed::Same => drop(same.insert(origin)),
+            Resumed::Moved => drop(rotated.insert(origin)),
+            Resumed::Lost(row) => lost.push(row),
+            Resumed::NotOurs => {}
         }
     }
     for row in lost {
-        search(tailer, row, &mut fresh, now);
+        rotated.insert(row.origin.clone());
+        if search(tailer, &row, &mut fresh, now).is_none() {
+            keep(tailer, row);
+        }
+    }
+    // Only when all that is known has its file can the rest be unknown.
+    for origin in rotated.difference(&same) {
+        missed(tailer, origin, &mut fresh, now);
     }
     tailer.is_series_old = true;
     tailer.sort_series();
@@ -95,8 +114,17 @@ fn row_of(id: i64, checkpoint: Checkpoint, is_own: bool) -> Row {
             marker: checkpoint.marker,
             marker_size: checkpoint.marker_size,
         };
-        let (origin, inode) = (name.clone(), checkpoint.inode);
-        return Row { id: Some(id), name, origin, inode, known, mtime: i64::MAX, is_own, is_packed };
+        return Row {
+            id: Some(id),
+            origin: name.clone(),
+            name,
+            inode: checkpoint.inode,
+            known,
+            mtime: i64::MAX,
+            is_own,
+            is_packed,
+            packed_offset: is_packed.then_some(checkpoint.offset),
+        };
     };
     let known = Known {
         print: Print { hash: more.head, size: more.head_size },
@@ -113,29 +141,44 @@ fn row_of(id: i64, checkpoint: Checkpoint, is_own: bool) -> Row {
         mtime: more.mtime,
         is_own,
         is_packed,
+        packed_offset: None,
     }
 }
 
-/// Goes on with a row whose inode the patterns have found. Returns the row if its content is not there.
-fn resume(tailer: &mut Tailer, row: Row, fresh: &mut Fresh, now: Instant) -> Option<Row> {
-    let Some(at) = fresh.by_inode.get(&row.inode).copied() else { return row.is_own.then_some(row) };
-    let Some((path, _)) = fresh.files[at].clone() else { return None };
+/// What became of a row whose inode was looked for among the files found.
+enum Resumed {
+    /// Its file is followed, and holds what it held: nothing was rotated since.
+    Same,
+    /// Its file is followed; it has another name, or nothing was known of its content, so that it may be another's.
+    Moved,
+    /// Its content is not there.
+    Lost(Row),
+    /// It is another input's, or of no use.
+    NotOurs,
+}
+
+/// Goes on with a row whose inode the patterns have found.
+fn resume(tailer: &mut Tailer, row: Row, fresh: &mut Fresh) -> Resumed {
+    let lost = |row: Row| if row.is_own { Resumed::Lost(row) } else { Resumed::NotOurs };
+    let Some(at) = fresh.by_inode.get(&row.inode).copied() else { return lost(row) };
+    let Some((path, _)) = fresh.files[at].clone() else { return Resumed::NotOurs };
     if tailer.settings.compare_name && path.file_name() != row.name.file_name() {
-        return None;
+        return Resumed::NotOurs;
     }
     // Fluent Bit's position in a compressed file is one in its packed bytes: at their end, or of no use.
     let is_foreign_packed = disk::is_packed(&path) && !row.is_packed;
     if !is_foreign_packed && try_follow(tailer, &row, &path) {
         fresh.files[at] = None;
-        if path != row.origin {
-            fresh.series.insert(row.origin.clone());
-            missed(tailer, &row, Some(&path), fresh, now);
+        let is_known = row.known.print.size > 0 || row.known.marker_size > 0;
+        if path == row.origin && is_known {
+            return Resumed::Same;
         }
-        return None;
+        fresh.series.insert(row.origin);
+        return Resumed::Moved;
     }
     // Other content in this inode: what is there now is new since we looked last.
     fresh.series.insert(path);
-    row.is_own.then_some(row)
+    lost(row)
 }
 
 /// Follows the file at this path, if it holds the row's content.
@@ -145,7 +188,13 @@ fn try_follow(tailer: &mut Tailer, row: &Row, path: &Path) -> bool {
         return false;
     }
     let is_packed = disk::is_packed(path);
-    let Some(place) = row.known.fits(&file, is_packed) else { return false };
+    let place = match row.packed_offset {
+        // Fluent Bit counts packed bytes: either it was done, or its position is of no use.
+        Some(offset) if offset >= stat.size => disk::text_end(&file),
+        Some(_) => Some(Place::default()),
+        None => row.known.fits(&file, is_packed),
+    };
+    let Some(place) = place else { return false };
     let head = disk::head(&file, is_packed).unwrap_or_default();
     if !tailer.follow(path, file, &stat, head, Start::At(place, row.id)) {
         return false;
@@ -160,11 +209,11 @@ fn try_follow(tailer: &mut Tailer, row: &Row, path: &Path) -> bool {
     true
 }
 
-/// Looks for a row's content beside where it was.
-fn search(tailer: &mut Tailer, row: Row, fresh: &mut Fresh, now: Instant) {
+/// Looks for a row's content beside where it was. Returns the file that is followed for it.
+fn search(tailer: &mut Tailer, row: &Row, fresh: &mut Fresh, now: Instant) -> Option<PathBuf> {
     fresh.series.insert(row.origin.clone());
     let folder = row.name.parent().unwrap_or(Path::new(".")).to_owned();
-    let found = find_inode(tailer, &row, &folder).or_else(|| find_content(tailer, &row, &folder));
+    let found = find_inode(tailer, row, &folder).or_else(|| find_content(tailer, row, &folder));
     if let Some(path) = &found {
         info!(instance = %tailer.input, from = %row.name.display(), to = %path.display(), "the file was rotated meanwhile");
         fresh.forget(path);
@@ -173,10 +222,7 @@ fn search(tailer: &mut Tailer, row: Row, fresh: &mut Fresh, now: Instant) {
             tailer.now_rotated(path, &row.origin, now);
         }
     }
-    missed(tailer, &row, found.as_deref(), fresh, now);
-    if found.is_none() {
-        keep(tailer, row);
-    }
+    found
 }
 
 /// The file with the row's inode, under a name that no pattern finds.
@@ -198,25 +244,16 @@ fn find_content(tailer: &mut Tailer, row: &Row, folder: &Path) -> Option<PathBuf
     named.into_iter().find(|path| try_follow(tailer, row, path))
 }
 
-/// Files of the series that came after the row's content and were never seen.
-fn missed(tailer: &mut Tailer, row: &Row, found: Option<&Path>, fresh: &mut Fresh, now: Instant) {
-    let known = found.and_then(|path| disk::stat(path).ok());
-    let mtime = match known {
-        Some(stat) => stat.mtime,
-        None => row.mtime,
-    };
-    if mtime == i64::MAX {
-        return;
-    }
-    let known =
-        known.unwrap_or(Stat { id: FileId::default(), size: 0, mtime, born: None, links: 0, is_file: true });
+/// Files of the series that came after all that is known of it.
+fn missed(tailer: &mut Tailer, origin: &Path, fresh: &mut Fresh, now: Instant) {
+    let Some(since) = tailer.latest.get(origin).copied() else { return };
     for (path, stat) in fresh.files.iter().flatten() {
-        if disk::is_numbered(&row.origin, path) && stat.mtime >= known.mtime {
+        if disk::is_numbered(origin, path) && stat.mtime >= since {
             fresh.series.insert(path.clone());
         }
     }
     let matched: HashSet<FileId> = fresh.files.iter().flatten().map(|(_, stat)| stat.id).collect();
-    tailer.find_missed_but(&row.origin, &known, row.known.print, &matched, now);
+    tailer.find_missed(origin, &matched, now);
 }
 
 impl Fresh {

@@ -9,8 +9,11 @@ use tracing::info;
 use crate::disk::{self, Known};
 use crate::followed::Life;
 use crate::generation::{Generation, Label};
-use crate::identity::{FileId, Head, Place, Print, Stat};
+use crate::identity::{FileId, Head, Place, Stat};
 use crate::tailer::{Absent, MOST_ABSENT, Start, Tailer};
+
+/// Ended contents of one series that are remembered.
+const MOST_PAST: usize = 16;
 
 impl Tailer {
     /// Notices files whose name is gone or belongs to another file now. `seen` is what the patterns have found.
@@ -46,12 +49,9 @@ impl Tailer {
                 self.gone(id, now);
             } else if was_named {
                 info!(instance = %self.input, path = %old.display(), "the file was removed; reading it to its end");
-                let meta = file.handle.as_ref().and_then(|file| file.metadata().ok());
-                let (origin, head) = (file.generation.origin(), file.head.clone());
+                let origin = file.generation.origin();
                 self.make_ready(id);
-                if let Some(meta) = meta {
-                    self.find_missed(&origin, &Stat::of(&meta), &head, now);
-                }
+                self.find_missed(&origin, &HashSet::new(), now);
             }
             return;
         };
@@ -61,30 +61,18 @@ impl Tailer {
             label.name = name.clone();
             label.rotated = true;
         });
-        let (generation, stat, head) = (file.generation.clone(), disk::stat(&name), file.head.clone());
+        let generation = file.generation.clone();
         self.commits.list(&generation);
         self.names.insert(name, id);
         self.make_ready(id);
-        if let Ok(stat) = stat {
-            self.find_missed(&generation.origin(), &stat, &head, now);
-        }
+        self.find_missed(&generation.origin(), &HashSet::new(), now);
     }
 
-    /// Follows files of the series that are younger than the one given, were never seen, and that no pattern finds.
-    pub(crate) fn find_missed(&mut self, origin: &Path, known: &Stat, head: &Head, now: Instant) {
-        self.find_missed_but(origin, known, head.print(), &HashSet::new(), now);
-    }
-
-    /// The same, but for files that somebody else takes care of.
-    pub(crate) fn find_missed_but(
-        &mut self,
-        origin: &Path,
-        known: &Stat,
-        print: Print,
-        others: &HashSet<FileId>,
-        now: Instant,
-    ) {
+    /// Follows files of the series that came after all that was known of it, that nobody follows and no pattern finds. `others` are
+    /// files that somebody else takes care of.
+    pub(crate) fn find_missed(&mut self, origin: &Path, others: &HashSet<FileId>, now: Instant) {
         let Some(folder) = origin.parent() else { return };
+        let Some(since) = self.latest.get(origin).copied() else { return };
         self.sort_series();
         let mut missed = Vec::new();
         for (path, _) in disk::list(folder) {
@@ -92,11 +80,10 @@ impl Tailer {
                 continue;
             }
             let Ok(stat) = disk::stat(&path) else { continue };
-            let is_younger = stat.mtime >= known.mtime && stat.born >= known.born;
             let is_known = self.files.contains_key(&stat.id)
                 || self.copies.contains_key(&stat.id)
                 || others.contains(&stat.id);
-            if stat.is_file && is_younger && !is_known && stat.id != known.id && !begins(&path, print) {
+            if stat.is_file && stat.mtime >= since && !is_known && !self.is_past(origin, &path) {
                 missed.push((stat.mtime, path));
             }
         }
@@ -105,6 +92,30 @@ impl Tailer {
             self.admit(&path, Start::Head, now);
             self.now_rotated(&path, origin, now);
         }
+    }
+
+    /// Remembers when each series was changed last, as far as is known now.
+    pub(crate) fn remember_latest(&mut self) {
+        let mut latest: HashMap<PathBuf, i64> = HashMap::with_capacity(self.latest.len());
+        for file in self.files.values() {
+            // What was written and not yet read may be gone again when its turn comes.
+            let (origin, mtime) = file.generation.origin_and_mtime();
+            let since = latest.entry(origin).or_insert(i64::MIN);
+            *since = mtime.max(*since);
+        }
+        self.latest = latest;
+    }
+
+    /// Whether a file begins like content of the series that is known: one that is followed, or one that was.
+    fn is_past(&self, origin: &Path, path: &Path) -> bool {
+        let is_packed = disk::is_packed(path);
+        let Ok(head) = disk::open(path).and_then(|(file, _)| disk::head(&file, is_packed)) else {
+            return false;
+        };
+        let ids = self.series.get(origin).into_iter().flatten();
+        let followed = ids.filter_map(|id| self.files.get(id)).map(|file| file.head.print());
+        let past = self.past.get(origin).into_iter().flatten().copied();
+        followed.chain(past).any(|print| print.size > 0 && head.has(print))
     }
 
     /// A file that is an older one of a series: it is read to its end and let go.
@@ -191,7 +202,7 @@ impl Tailer {
             if is_followed {
                 info!(instance = %self.input, path = %path.display(), "its content goes on in a copy");
                 self.now_rotated(&path, &origin, now);
-                self.find_missed_but(&origin, &stat, known.print, &HashSet::from([id]), now);
+                self.find_missed(&origin, &HashSet::from([id]), now);
             }
             return is_followed;
         }
@@ -218,6 +229,11 @@ impl Tailer {
             let content = Absent { generation: file.generation, known, skip: file.skip };
             self.absent.insert(id.inode, content);
             return;
+        }
+        let past = self.past.entry(file.generation.origin()).or_default();
+        past.push_back(known.print);
+        if past.len() > MOST_PAST {
+            past.pop_front();
         }
         file.generation.forget();
         self.commits.list(&file.generation);
@@ -267,7 +283,11 @@ impl Tailer {
         }
         self.series.clear();
         for file in self.files.values_mut() {
-            file.learn_head();
+            if file.learn_head() {
+                let head = file.head.print();
+                file.generation.relabel(|label| label.head = head);
+                self.commits.list(&file.generation);
+            }
             self.series.entry(file.generation.origin()).or_default().push(file.id);
         }
     }
@@ -325,14 +345,6 @@ impl Tailer {
             }
         }
     }
-}
-
-/// Whether a file begins with what the print was taken of, so that it is a copy of the content.
-fn begins(path: &Path, print: Print) -> bool {
-    print.size > 0
-        && disk::open(path)
-            .and_then(|(file, _)| disk::head(&file, disk::is_packed(path)))
-            .is_ok_and(|head| head.has(print))
 }
 
 fn has_name(name: &Path, id: FileId) -> bool {

@@ -18,7 +18,7 @@ use crate::commit::Commits;
 use crate::disk::{self, Known};
 use crate::followed::{Followed, Life};
 use crate::generation::{Generation, Label};
-use crate::identity::{FileId, Head, Place, Stat};
+use crate::identity::{FileId, Head, Place, Print, Stat};
 use crate::parcels::Parcels;
 use crate::pattern::{Found, matches};
 use crate::restore;
@@ -38,6 +38,10 @@ pub(crate) struct Tailer {
     /// Followed files by the name under which they were found at first, as of the last look.
     pub(crate) series: HashMap<PathBuf, Vec<FileId>>,
     pub(crate) is_series_old: bool,
+    /// When each series was changed last, as of the last look.
+    pub(crate) latest: HashMap<PathBuf, i64>,
+    /// How contents began that were read to their end and are gone, by series.
+    pub(crate) past: HashMap<PathBuf, VecDeque<Print>>,
     /// Contents whose files are not there, by inode.
     pub(crate) absent: HashMap<u64, Absent>,
     /// Files that wait for their turn; older ones of a series before the present ones.
@@ -119,6 +123,8 @@ impl Tailer {
             copies: HashMap::new(),
             series: HashMap::new(),
             is_series_old: true,
+            latest: HashMap::new(),
+            past: HashMap::new(),
             absent: HashMap::new(),
             ready_rotated: VecDeque::new(),
             ready: VecDeque::new(),
@@ -142,6 +148,7 @@ impl Tailer {
         let mut found = self.find();
         let (fresh, _) = self.look_at(&mut found);
         restore::restore(self, rows, fresh);
+        self.remember_latest();
         found.folders.into_iter().collect()
     }
 
@@ -160,6 +167,7 @@ impl Tailer {
         }
         self.lose_names(&seen, now);
         self.settle_copies(now);
+        self.remember_latest();
         found.folders.into_iter().collect()
     }
 
@@ -194,6 +202,9 @@ impl Tailer {
             }
             if self.files.contains_key(&stat.id) {
                 self.found_again(path, &stat);
+                if self.settings.ignore_active_older && self.is_too_old(&stat) {
+                    self.rest(stat.id);
+                }
             } else if let Some(copy) = self.copies.get_mut(&stat.id) {
                 copy.name.clone_from(path);
             } else if !self.is_too_old(&stat) {
@@ -225,6 +236,16 @@ impl Tailer {
             }
         }
         self.news(stat);
+    }
+
+    /// Closes a file that has not changed for long. It is opened again when it does.
+    fn rest(&mut self, id: FileId) {
+        if let Some(file) = self.files.get_mut(&id)
+            && !file.is_ready
+            && file.handle.take().is_some()
+        {
+            self.counts.closed += 1;
+        }
     }
 
     fn rename(&mut self, id: FileId, to: &Path) {

@@ -1,0 +1,123 @@
+//! A running input.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use ikada_store::positions::{Positions, Settings};
+use tempfile::TempDir;
+
+use crate::rig::Running;
+
+fn append(path: &Path, text: &str) {
+    let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+fn place() -> (TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap().to_owned();
+    (dir, path)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_are_records_with_path_and_offset_under_the_tag_of_their_path() {
+    let (dir, at) = place();
+    append(&dir.path().join("a.log"), "one\r\ntwo\n\nlast");
+    let options = format!(
+        "path {at}/*.log\ntag x.*\nread_from_head on\npath_key file\noffset_key at\nskip_empty_lines on\n"
+    );
+    let running = Running::start(&options).await;
+    running.watcher.wait_for(2).await;
+    let watcher = running.stop().await;
+    let tag = format!("x.{}.a.log", at.trim_start_matches('/').replace('/', ".").replace("..", "."));
+    let record = |at_byte: u32, log: &str| {
+        (tag.clone(), format!(r#"{{"file":"{at}/a.log","at":{at_byte},"log":"{log}"}}"#).replace('/', "\\/"))
+    };
+    let plain: Vec<_> =
+        watcher.records().into_iter().map(|(tag, record)| (tag, record.replace("\\/", "/"))).collect();
+    let expected: Vec<_> = [record(0, "one"), record(5, "two")]
+        .into_iter()
+        .map(|(tag, r)| (tag, r.replace("\\/", "/")))
+        .collect();
+    assert_eq!(plain, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parser_makes_the_record_and_what_does_not_fit_stays_text() {
+    let (dir, at) = place();
+    append(&dir.path().join("a.log"), "{\"a\":1}\nno json\r\n{\"b\":[true]}\n");
+    let running = Running::start(&format!("path {at}/a.log\nparser json\nread_from_head on\n")).await;
+    let records = running.watcher.wait_for(3).await;
+    assert_eq!(records, [r#"{"a":1}"#, r#"{"log":"no json\r"}"#, r#"{"b":[true]}"#]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_multiline_mode_adds_to_the_first_lines_last_text() {
+    let (dir, at) = place();
+    append(&dir.path().join("a.log"), "before\nlevel=info msg=start\n  at x\n  at y\nlevel=warn msg=next\n");
+    // Every line is logfmt of some kind, so the first line is told by JSON here.
+    let options = format!("path {at}/a.log\nread_from_head on\nmultiline on\nparser_firstline json\n");
+    append(
+        &dir.path().join("a.log"),
+        "{\"n\":1,\"m\":\"start\"}\n  at x\n  at y\n{\"m\":\"b\",\"n\":1}\nz\n",
+    );
+    let running = Running::start(&options).await;
+    running.watcher.wait_for(7).await;
+    let watcher = running.stop().await;
+    let records: Vec<_> = watcher.records().into_iter().map(|(_, record)| record).collect();
+    assert!(records.contains(&r#"{"n":1,"m":"start\n  at x\n  at y"}"#.to_owned()), "{records:?}");
+    assert!(records.contains(&r#"{"log":"z"}"#.to_owned()), "{records:?}");
+    assert_eq!(records.len(), 8, "the record under way is let go at the stop: {records:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_read_from_head_only_what_comes_is_read() {
+    let (dir, at) = place();
+    append(&dir.path().join("a.log"), "old\n");
+    let running = Running::start(&format!("path {at}/*.log\ndb {at}/tail.db\n")).await;
+    // The first look is over when the file has its row; one that comes later is read from its start.
+    let rows = || Positions::open(&dir.path().join("tail.db"), &Settings::default()).unwrap().all().unwrap();
+    while rows().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    append(&dir.path().join("b.log"), "new file\n");
+    running.watcher.wait_for(1).await;
+    append(&dir.path().join("a.log"), "new\n");
+    let records = running.watcher.wait_for(2).await;
+    assert_eq!(records, [r#"{"log":"new file"}"#, r#"{"log":"new"}"#]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_settled_is_read_again_and_what_is_settled_is_not() {
+    let (dir, at) = place();
+    let options = format!("path {at}/*.log\nread_from_head on\ndb {at}/tail.db\n");
+    append(&dir.path().join("a.log"), "one\n");
+    let running = Running::start(&options).await;
+    running.watcher.wait_for(1).await;
+    running.stop().await;
+
+    append(&dir.path().join("a.log"), "two\n");
+    let running = Running::start(&options).await;
+    running.watcher.hold();
+    assert_eq!(running.watcher.wait_for(1).await, [r#"{"log":"two"}"#]);
+    running.watcher.abandon();
+    running.stop().await;
+
+    let running = Running::start(&options).await;
+    append(&dir.path().join("a.log"), "three\n");
+    assert_eq!(running.watcher.wait_for(2).await, [r#"{"log":"two"}"#, r#"{"log":"three"}"#]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_ends_the_program_at_the_end_of_all_files_if_it_is_asked_to() {
+    let (dir, at) = place();
+    append(&dir.path().join("a.log"), "one\ntwo\n");
+    let running = Running::start(&format!("path {at}/*.log\nread_from_head on\nexit_on_eof on\n")).await;
+    running.quit.cancelled().await;
+    let watcher = running.stop().await;
+    assert_eq!(watcher.records().len(), 2);
+}
