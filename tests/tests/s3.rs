@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ikada_localaws::{Config, Fault, FaultKind, LocalAws, Service};
+use ikada_localaws::{Config, Fault, FaultKind, Keep, LocalAws, Service};
 use ikada_tests::{Router, Writer, firelens_config, wait_for};
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -17,7 +17,10 @@ fn local() -> LocalAws {
 
 fn output(aws: &LocalAws, lines: &str) -> String {
     let lines: String = lines.lines().map(|line| format!("    {line}\n")).collect();
-    format!("    Name s3\n    region ap-northeast-1\n    endpoint {}\n    bucket logs\n{lines}", aws.http_url())
+    format!(
+        "    Name s3\n    region ap-northeast-1\n    endpoint {}\n    bucket logs\n{lines}",
+        aws.http_url()
+    )
 }
 
 fn config(aws: &LocalAws, lines: &str) -> String {
@@ -121,7 +124,8 @@ fn an_index_counts_on_over_clean_restarts() {
 fn two_outputs_of_one_bucket_keep_their_own_prefixes_over_a_kill() {
     let (aws, dir) = (local(), folder());
     let second = output(&aws, "store_dir {dir}/s3\ns3_key_format /two/$TAG\nMatch app-firelens*");
-    let config = format!("{}\n[OUTPUT]\n{second}", config(&aws, "store_dir {dir}/s3\ns3_key_format /one/$TAG"));
+    let config =
+        format!("{}\n[OUTPUT]\n{second}", config(&aws, "store_dir {dir}/s3\ns3_key_format /one/$TAG"));
     let mut router = start(&dir, &config);
     write_acked(&router, TAG, "a", 5);
     router.signal(Signal::KILL);
@@ -147,7 +151,11 @@ fn without_a_folder_that_can_be_written_acks_wait_for_the_bucket() {
     let router = start(&dir, &config);
     router.wait_for_log("`store_dir` cannot be used");
     write_acked(&router, TAG, "a", 5);
-    assert_eq!(aws.report().client(Service::S3, "a").unwrap().lost(5), 0, "they are there when they are acked");
+    assert_eq!(
+        aws.report().client(Service::S3, "a").unwrap().lost(5),
+        0,
+        "they are there when they are acked"
+    );
 }
 
 #[test]
@@ -166,4 +174,29 @@ fn an_outage_fills_the_disk_and_holds_up_no_client() {
     let report = aws.report();
     let numbers = report.client(Service::S3, "a").unwrap();
     assert_eq!((numbers.lost(200_000), numbers.duplicated), (0, 0), "{numbers:?}\n{}", router.log());
+}
+
+/// The most memory that the process ever had, in bytes.
+fn peak(router: &Router) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", router.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn memory_stays_small_however_much_goes_through() {
+    for lines in ["", "compression gzip", "store_dir {dir}/s3"] {
+        let aws =
+            LocalAws::start(Config { keep: Keep::None, md5_etags: false, ..Config::default() }).unwrap();
+        // In memory where there is such a place: how long a disk takes is another matter.
+        let dir = TempDir::with_prefix_in("ik", "/dev/shm").map_or_else(|_| folder(), Arc::new);
+        let mut router = start(&dir, &config(&aws, &format!("{lines}\ns3_key_format /$TAG/$UUID")));
+        let mut writer = Writer::connect(&router.socket(), TAG, "a");
+        writer.write(300_000);
+        drop(writer);
+        let most = peak(&router);
+        assert_eq!(router.stop().code(), Some(0), "{}", router.log());
+        assert_eq!(aws.report().client(Service::S3, "a").unwrap().lost(300_000), 0);
+        assert!(most < 110_000_000, "{lines}: {most} bytes");
+    }
 }

@@ -42,7 +42,7 @@ const SHARED_LANE: u64 = 0;
 /// Batches under way at once. Most are small, and a stop has seconds for hundreds of them.
 const IN_FLIGHT: usize = 8;
 
-/// Bytes of bodies, ready or on their way, from which on no more chunks are taken: two parts at least.
+/// The least of what may be ready or on its way before no more chunks are taken, in bytes.
 const FULL: usize = 12 * 1024 * 1024;
 
 /// Bytes on their way to the disk from which on no more chunks are taken.
@@ -70,6 +70,15 @@ pub(crate) struct Rules {
     pub(crate) max_held: usize,
     /// Objects of one group are uploaded one after another.
     pub(crate) in_order: bool,
+}
+
+impl Rules {
+    /// Bytes of bodies, ready or on their way, from which on no more chunks are taken. Where objects go up whole, the next one
+    /// may grow while one is on its way.
+    fn full(&self) -> usize {
+        let two = self.part_size.map_or(self.total_size as usize / 2 * 3, |size| 2 * size);
+        FULL.max(two)
+    }
 }
 
 /// Gathers entries into objects.
@@ -424,7 +433,7 @@ impl Output for S3Output {
 
     fn is_full(&self) -> bool {
         match &self.spool {
-            None => self.load.bytes() + self.ready_bytes >= FULL.max(2 * self.rules.part_size.unwrap_or(0)),
+            None => self.load.bytes() + self.ready_bytes >= self.rules.full(),
             Some(spool) if spool.disk().pending() >= DISK_FULL => true,
             // Only what is being uploaded makes room.
             Some(spool) => spool.is_full() && (self.load.batches() > 0 || !self.ready.is_empty()),

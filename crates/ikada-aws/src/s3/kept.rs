@@ -393,6 +393,11 @@ impl Delivery for LeftOver {
 /// Reads a journal and ends its object if nobody has; one that holds nothing is removed. Blocks.
 fn mend(journal: &Journal) -> std::io::Result<Option<(Replay, Notes)>> {
     let replay = journal::replay(&journal.path)?;
+    let len = std::fs::metadata(&journal.path)?.len();
+    if let Some(cut) = replay.as_ref().map(|replay| len - replay.valid).filter(|cut| *cut > 0) {
+        // Mostly what was being written when the process ended, and nobody was told of.
+        warn!("{}: the last {cut} bytes are torn and do not count", journal.path.display());
+    }
     let Some(mut replay) = replay.filter(|replay| replay.entries > 0) else {
         journal.remove();
         return Ok(None);

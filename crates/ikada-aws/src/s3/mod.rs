@@ -1,8 +1,19 @@
 //! Amazon S3: objects of lines.
 //!
 //! An entry becomes a line (`encode`); lines go through a compressor into an object under construction (`object`),
-//! one per name (`key`) with the time left aside; what is full or due becomes batches (`batcher`), which share what S3 knows of their
-//! object (`upload`) and reach it through `store` and the SDK (`sdk`).
+//! one per name (`key`, `zone`); what is full or due becomes batches (`batcher`), which reach S3 through `store` and the SDK
+//! (`sdk`). From there on there are two ways:
+//!
+//! | | without `store_dir` | with it |
+//! |---|---|---|
+//! | bytes until S3 has them | in memory | in the object's journal on disk (`journal`, `spool`), written by a thread (`disk`) |
+//! | entries are settled | when their object is complete | when the journal is synced, some milliseconds after they came |
+//! | after a crash | a client that asks for acks sends again: at least once | a later run completes the object under its name: exactly once |
+//! | an outage | holds inputs back when two parts wait | fills the disk, up to its share |
+//! | sends | `upload` | `kept` |
+//!
+//! Where `store_dir` is not given or cannot be written (a read-only root), the first way is taken. An object's name is drawn once
+//! (`names`) and kept, so whatever is repeated writes the same bytes to the same place.
 //!
 //! **Levels of compression.** `examples/s3_speed.rs` on Docker's records around access log lines, encoding included:
 //!
@@ -16,11 +27,13 @@
 //! | zstd 1 | 1.8 | 12.9 % | what `zstd` means here |
 //! | zstd 3 | 3.3 | 13.8 % | |
 //!
-//! **Memory** holds, for each open object, what no part has taken along yet and the compressor: at most 64 MiB, or two
-//! parts if they are larger; the largest object is completed early when it would be more. At most 1,000 objects are open.
+//! **Memory** holds, for each open object, its compressor and what no part or journal has taken along yet: at most 64 MiB, or two
+//! parts if they are larger; the largest object is completed early when it would be more. At most 1,000 objects are open. Parts
+//! that wait for S3 are two at a time, in buffers that are used again (`pool`, `load`); with journals a part is in memory only while it is sent.
 //!
-//! **What S3 keeps of an object that was given up** is aborted as soon as S3 answers again. An upload whose creation was never answered, or that
-//! was open when the grace period ended, stays: a bucket should have a lifecycle rule for incomplete uploads.
+//! **What S3 keeps of an object that was given up** is aborted as soon as S3 answers again; uploads whose creation was never answered are looked
+//! for (`s3:ListBucketMultipartUploads`) and aborted too. One that was open when the grace period ended stays if there is no journal: a bucket should
+//! have a lifecycle rule for incomplete uploads.
 //!
 //! | limit | value | from |
 //! |---|---|---|
