@@ -84,6 +84,7 @@ struct Group<T> {
     text: Vec<u8>,
     first: Vec<u8>,
     time: Timestamp,
+    /// The rule that took its last line.
     rule: Option<usize>,
     /// There is a record under way if this is.
     origin: Option<T>,
@@ -318,8 +319,8 @@ impl<T: Origin> Joiner<T> {
         let group = self.groups.iter().position(|group| group.parser == at && group.name == line.group);
         let step = match &parser.test {
             Test::Rules(rules) => {
-                let under_way = group.map(|group| &self.groups[group]).filter(|group| group.origin.is_some());
-                rules.step(under_way.and_then(|group| group.rule), line.text)
+                // The state outlives the record: what follows a stray line is joined by itself.
+                rules.step(group.and_then(|group| self.groups[group].rule), line.text)
             }
             Test::EndsWith { .. } | Test::Equal { .. } => Step::Continues(0),
         };
@@ -396,9 +397,7 @@ impl<T: Origin> Joiner<T> {
         let group = &mut self.groups[at];
         group.touched = now;
         if group.origin.is_some() && group.text.len() + line.text.len() >= self.limit {
-            let rule = group.rule;
             self.hand_over(at, true, hand);
-            self.groups[at].rule = rule;
         }
         let group = &mut self.groups[at];
         match (&mut group.origin, origin) {
@@ -434,7 +433,6 @@ impl<T: Origin> Joiner<T> {
         out.clear();
         let group = &mut self.groups[at];
         let content = content_of(self.key_content.as_deref(), &self.parsers[group.parser]);
-        group.rule = None;
         if content.is_none() && group.text.last() != Some(&b'\n') {
             group.text.push(b'\n');
         }

@@ -19,7 +19,7 @@ impl Rng {
         (self.next() % limit as u64) as usize
     }
 
-    fn pick<'t, T>(&mut self, list: &'t [T]) -> &'t T {
+    pub(crate) fn pick<'t, T>(&mut self, list: &'t [T]) -> &'t T {
         &list[self.below(list.len())]
     }
 

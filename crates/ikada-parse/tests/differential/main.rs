@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod generate;
+mod lines;
 mod peer;
 
 use std::path::{Path, PathBuf};

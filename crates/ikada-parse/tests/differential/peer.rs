@@ -96,7 +96,7 @@ fn message(number: usize, suite: &Suite) -> Vec<u8> {
     packed(&format!("s.{number}"), &entries)
 }
 
-fn packed(tag: &str, entries: &[u8]) -> Vec<u8> {
+pub(crate) fn packed(tag: &str, entries: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     write::array_header(&mut out, 2);
     write::str(&mut out, tag.as_bytes());
@@ -104,7 +104,7 @@ fn packed(tag: &str, entries: &[u8]) -> Vec<u8> {
     out
 }
 
-fn connected(child: &mut Child, port: u16) -> TcpStream {
+pub(crate) fn connected(child: &mut Child, port: u16) -> TcpStream {
     loop {
         if let Ok(socket) = TcpStream::connect(("127.0.0.1", port)) {
             return socket;
