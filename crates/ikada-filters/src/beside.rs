@@ -1,7 +1,7 @@
 //! A writer that never waits: a thread of its own does the writing.
 //!
 //! Blocks wait in a queue of a bounded number. When the reader of the output stands still and the queue is full, blocks are left out and
-//! counted, so that nobody behind the filter waits; a line says how many, once there is room again.
+//! counted, so that nobody behind the filter waits. A line says when that begins, and another how many they were once there is room again.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -64,7 +64,9 @@ impl Write for Beside {
         let sent = self.blocks.as_ref().map(|blocks| blocks.try_send(block.to_vec()));
         if let Some(Err(TrySendError::Full(block))) = sent {
             let lines = memchr::memchr_iter(b'\n', &block).count() as u64;
-            self.left_out.fetch_add(lines, Relaxed);
+            if self.left_out.fetch_add(lines, Relaxed) == 0 {
+                tracing::warn!("filter stdout leaves lines out: nobody reads the output; records pass on");
+            }
         }
         Ok(block.len())
     }

@@ -36,6 +36,7 @@ pub struct Field<'a> {
 impl Field<'_> {
     /// The key's text, `None` if the key is no string.
     #[must_use]
+    #[inline]
     pub fn name(&self) -> Option<&[u8]> {
         str_bytes(self.key.bytes())
     }
@@ -88,18 +89,21 @@ impl<'a> Fields<'a> {
     /// An empty buffer for a key or value to be made, with the room of an earlier one: records that are made alike cost no
     /// allocation. What is not put into a field goes back with [`Fields::recycle`].
     #[must_use]
+    #[inline]
     pub fn buffer(&mut self) -> Vec<u8> {
         self.made = true;
         self.spare.pop().unwrap_or_default()
     }
 
     /// Takes a buffer back whose content is needed no more.
+    #[inline]
     pub fn recycle(&mut self, buffer: Vec<u8>) {
         keep_room(&mut self.spare, buffer);
     }
 
     /// The fields in order.
     #[must_use]
+    #[inline]
     pub fn as_slice(&self) -> &[Field<'a>] {
         &self.list
     }
@@ -130,6 +134,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Adds a field at the end.
+    #[inline]
     pub fn push(&mut self, key: Piece<'a>, value: Piece<'a>) {
         self.changed = true;
         self.list.push(Field { key, value });
