@@ -6,8 +6,8 @@
 //!
 //! | mode | what is joined | by |
 //! |---|---|---|
-//! | `parser` | lines of a trace, parts of a line | [`streams`]: multiline parsers |
-//! | `partial_message` | parts of a line that Docker split | [`partial`]: id and ordinal |
+//! | `parser` | lines of a trace, parts of a line | multiline parsers |
+//! | `partial_message` | parts of a line that Docker split | id and ordinal |
 
 mod partial;
 mod streams;

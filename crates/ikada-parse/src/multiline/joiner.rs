@@ -15,6 +15,9 @@ pub const DEFAULT_LIMIT: usize = 2 << 20;
 /// So many groups of one stream are told apart; the one that was quiet longest makes room for another.
 const MOST_GROUPS: usize = 64;
 
+/// Room of a buffer that stays for the next record.
+const KEPT_ROOM: usize = 64 * 1024;
+
 /// What a line's maker needs to account for it. A record has one, made of those of its lines.
 pub trait Origin {
     /// Takes that of a later line of the same record.
@@ -176,6 +179,7 @@ impl<T: Origin> Joiner<T> {
             self.finish(hand);
             self.alone(line, time, origin, hand);
         }
+        let_go(&mut parsed);
         self.parsed = parsed;
     }
 
@@ -212,6 +216,7 @@ impl<T: Origin> Joiner<T> {
                 break;
             }
         }
+        let_go(&mut parsed);
         self.parsed = parsed;
         if taken {
             return Pushed::Taken;
@@ -437,8 +442,9 @@ impl<T: Origin> Joiner<T> {
             group.text.push(b'\n');
         }
         write_record(&group.first, content.unwrap_or(LOG), &group.text, &mut out);
-        group.text.clear();
+        let_go(&mut group.text);
         hand(Finished { record: &out, time: group.time, origin, is_cut });
+        let_go(&mut out);
         self.out = out;
     }
 
@@ -459,6 +465,7 @@ impl<T: Origin> Joiner<T> {
             self.fed.push(b'\n');
         }
         write::str(&mut out, &self.fed);
+        let_go(&mut self.fed);
         hand(Finished { record: &out, time, origin, is_cut: false });
         self.out = out;
     }
@@ -469,6 +476,14 @@ fn write_fields(fields: &[Field<'_>], out: &mut Vec<u8>) {
     for field in fields {
         out.extend_from_slice(field.key.bytes());
         out.extend_from_slice(field.value.bytes());
+    }
+}
+
+/// Empties a buffer and keeps its room, unless a long record made it large.
+fn let_go(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    if buffer.capacity() > KEPT_ROOM {
+        *buffer = Vec::new();
     }
 }
 

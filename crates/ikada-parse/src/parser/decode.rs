@@ -157,6 +157,11 @@ fn decode(rules: &[Rule], text: &[u8], value: &[u8], scratch: &mut Scratch, out:
 }
 
 impl Scratch {
+    pub(super) fn room(&self) -> usize {
+        let buffers = [&self.text, &self.made, &self.object, &self.probe, &self.pairs];
+        buffers.iter().map(|buffer| buffer.capacity()).sum()
+    }
+
     /// Takes the pairs of an object that was made.
     fn append(&mut self, decoder: Decoder) -> bool {
         if decoder != Decoder::Json {

@@ -74,6 +74,9 @@ struct Group {
     role: Role,
 }
 
+/// Buffers that have grown larger are let go: one long line must not hold its room for ever.
+const KEPT_ROOM: usize = 256 * 1024;
+
 /// Buffers of one call.
 #[derive(Default)]
 struct Scratch {
@@ -83,6 +86,12 @@ struct Scratch {
     /// What is only read to see that it is there.
     probe: Vec<u8>,
     decode: decode::Scratch,
+}
+
+impl Scratch {
+    fn room(&self) -> usize {
+        self.map.capacity() + self.probe.capacity() + self.decode.room()
+    }
 }
 
 impl Parser {
@@ -108,7 +117,9 @@ impl Parser {
         let start = out.len();
         let mut scratch = self.spare.take();
         let result = self.parse_with(&mut scratch, text, now, out);
-        self.spare.put(scratch);
+        if scratch.room() <= KEPT_ROOM {
+            self.spare.put(scratch);
+        }
         if result.is_err() {
             out.truncate(start);
             self.unmatched.fetch_add(1, Ordering::Relaxed);
