@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use ikada_diag::{Diagnostic, Diagnostics, codes};
+use ikada_diag::{Diagnostic, Diagnostics, Span, codes};
 use ikada_msgpack::{MapView, View, str_bytes, write};
 use ikada_options::{OptionValue, Options, PropertyBag, Spanned, ValueError};
 use ikada_plugin::registry::{BuildContext, FilterPlugin, Plugin};
@@ -96,7 +96,7 @@ enum Prefix {
 
 impl Nest {
     /// Checks what the options mean together.
-    pub fn build(options: &NestOptions, found: &mut Diagnostics) -> Option<Self> {
+    pub fn build(options: &NestOptions, section: Span, found: &mut Diagnostics) -> Option<Self> {
         let prefix = match (&options.add_prefix, &options.remove_prefix) {
             (Some(_), Some(remove)) => {
                 let message = "`Add_prefix` and `Remove_prefix` cannot stand in one filter";
@@ -108,6 +108,10 @@ impl Nest {
             (None, Some(remove)) => Prefix::Remove(remove.value.as_bytes().into()),
             (None, None) => Prefix::Same,
         };
+        if options.operation == Operation::Nest && options.wildcard.is_empty() {
+            let finding = Diagnostic::warning(codes::MISSING_OPTION, "without `Wildcard` no field moves");
+            found.push(finding.at(section).help("add one, such as `Wildcard container_*`"));
+        }
         Some(Self {
             operation: options.operation,
             moved: options.wildcard.iter().map(|text| Moved::new(text)).collect(),
@@ -237,6 +241,7 @@ pub(crate) fn plugin() -> FilterPlugin {
 }
 
 fn build(bag: &mut PropertyBag, _cx: &BuildContext, found: &mut Diagnostics) -> Option<Box<dyn Filter>> {
+    let section = bag.header();
     let options = NestOptions::parse(bag, found)?;
-    Some(Box::new(Nest::build(&options, found)?))
+    Some(Box::new(Nest::build(&options, section, found)?))
 }

@@ -123,8 +123,8 @@ fn made_values_use_the_room_of_earlier_ones() {
         options(file, &[("str_key", "log n int"), ("str_key", "log f float")]);
     let mut found = Diagnostics::new();
     let chain: [Box<dyn Filter>; 3] = [
-        Box::new(Nest::build(&nest, &mut found).unwrap()),
-        Box::new(Nest::build(&lift, &mut found).unwrap()),
+        Box::new(Nest::build(&nest, file.span(0, 0), &mut found).unwrap()),
+        Box::new(Nest::build(&lift, file.span(0, 0), &mut found).unwrap()),
         Box::new(TypeConverter::build(&convert, file.span(0, 0), &mut found).unwrap()),
     ];
     let records = [record(b"200 ok"), record(b"-5.25e1")];

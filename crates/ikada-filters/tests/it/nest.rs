@@ -53,6 +53,8 @@ fn what_does_not_fit_together_is_refused() {
         ("Remove_prefix", "b"),
     ]);
     assert!(both.contains("error[conflicting-options]"), "{both}");
+    let nothing = findings(&[("Operation", "nest"), ("Nest_under", "m")]);
+    assert!(nothing.contains("warning[missing-option]: without `Wildcard` no field moves"), "{nothing}");
     assert!(findings(&[("Operation", "nest")]).contains("error[missing-option]"));
     assert!(findings(&[("Operation", "flatten"), ("Nest_under", "m")]).contains("error[bad-value]"));
     assert!(findings(&[("Operation", "lifting"), ("Nest_under", "m")]).contains("counts as `lift`"));
