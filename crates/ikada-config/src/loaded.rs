@@ -1,5 +1,6 @@
 //! What loading gives, and the doors to it.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use ikada_diag::{Diagnostic, Diagnostics, Sources, Span, codes};
@@ -142,9 +143,10 @@ impl Loaded {
 
     fn named_files(&self) -> Vec<(FileOf, PathBuf, Span)> {
         let mut named: Vec<(FileOf, PathBuf, Span)> = Vec::new();
+        let mut seen = HashSet::new();
         let mut name = |holds: FileOf, property: &Property| {
             let path = PathBuf::from(&property.value.value);
-            let is_new = !named.iter().any(|(other, known, _)| other.word == holds.word && *known == path);
+            let is_new = seen.insert((holds.word, path.clone()));
             if is_new && !property.value.value.is_empty() {
                 named.push((holds, path, property.value.span));
             }
@@ -156,7 +158,7 @@ impl Loaded {
                 _ => {}
             }
         }
-        let groups: Vec<&str> = self
+        let groups: HashSet<&str> = self
             .document
             .of_kind(SectionKind::Upstream)
             .filter_map(|section| section.get("name").map(|name| name.value.as_str()))

@@ -255,6 +255,11 @@ impl Loader<'_> {
             let help = "a comment needs a line of its own";
             self.push(Diagnostic::warning(codes::TRAILING_COMMENT, message).at(at.span(comment)).help(help));
         }
+        if let Some(meant) = value.text.strip_prefix("= ").or_else(|| value.text.strip_prefix(": ")) {
+            let message = format!("the value of `{}` starts with `{}`", key.text, &value.text[..1]);
+            let help = format!("type `{} {}`", key.text, meant.trim_start());
+            self.push(Diagnostic::warning(codes::KEY_PUNCTUATION, message).at(at.span(value)).help(help));
+        }
         let Some(key) = self.without_punctuation(at, section, key) else { return };
         let property = Property::new(at.spanned(key), at.spanned(value));
         if let Some(section) = self.sections.get_mut(section) {

@@ -12,12 +12,17 @@
 mod lexer;
 mod parser;
 
+use std::collections::HashSet;
+
 use ikada_diag::{Diagnostic, Diagnostics, Span, Spanned, codes};
 
 use crate::document::{Document, Section, SectionKind};
 use crate::pipeline::Instance;
 
 pub(crate) use parser::parse;
+
+/// How many unknown names are compared with all that are known; a hostile file has many of both.
+const WITH_NEAREST: usize = 100;
 
 /// One task.
 #[derive(Debug, Clone, PartialEq)]
@@ -162,9 +167,10 @@ impl Selected {
 /// Reads all tasks of a document. Of those with a mistake, the findings say what.
 pub(crate) fn tasks_of(document: &Document, inputs: &[Instance], diags: &mut Diagnostics) -> Vec<Task> {
     let mut tasks: Vec<Task> = Vec::new();
+    let mut names = HashSet::new();
     for section in document.of_kind(SectionKind::StreamTask) {
         let Some(task) = task_of(section, diags) else { continue };
-        if tasks.iter().any(|other| other.name.value == task.name.value) {
+        if !names.insert(task.name.value.clone()) {
             let message = format!("another stream task is named `{}` already", task.name.value);
             let help = "give each task a name of its own";
             diags.push(Diagnostic::error(codes::BAD_STREAM_TASK, message).at(task.name.span).help(help));
@@ -214,17 +220,20 @@ fn task_of(section: &Section, diags: &mut Diagnostics) -> Option<Task> {
 }
 
 fn report_unknown_sources(tasks: &[Task], inputs: &[Instance], diags: &mut Diagnostics) {
+    let streams = tasks.iter().filter_map(|task| task.stream.as_deref());
+    let of_inputs = inputs.iter().flat_map(|input| [input.name(), &input.id, &input.plugin.value]);
+    let known: HashSet<String> = streams.chain(of_inputs).map(str::to_lowercase).collect();
+    let mut told = 0;
     for task in tasks {
         let Source::Stream(name) = &task.from else { continue };
-        let is_same = |known: &str| known.eq_ignore_ascii_case(name);
-        let streams = tasks.iter().filter_map(|other| other.stream.as_deref());
-        let names =
-            inputs.iter().flat_map(|input| [input.name(), input.id.as_str(), input.plugin.value.as_str()]);
-        let known: Vec<&str> = streams.chain(names).collect();
-        if known.iter().any(|known| is_same(known)) {
+        if known.contains(&name.to_lowercase()) {
             continue;
         }
-        let near = ikada_options::nearest(name, known.iter().copied());
+        told += 1;
+        let near = match told <= WITH_NEAREST {
+            true => ikada_options::nearest(name, known.iter().map(String::as_str)),
+            false => Vec::new(),
+        };
         let help = match near.is_empty() {
             false => format!("did you mean {}?", ikada_options::quoted_list(&near, "or")),
             true => "create it with `CREATE STREAM`, or read by tag: `FROM TAG:'app.*'`".to_owned(),

@@ -276,3 +276,23 @@ fn yaml_files_that_include_each_other_end_in_findings() {
     assert!(loaded.diagnostics.iter().any(|finding| finding.code == "include-cycle"));
     assert!(loaded.document.sections().is_empty());
 }
+
+#[test]
+fn a_pattern_over_ten_thousand_files_ends_in_a_finding() {
+    let mut files = MemoryFiles::new().with("/etc/main.conf", "@INCLUDE conf.d/*.conf\n");
+    for number in 0..10_000 {
+        files = files.with(format!("/etc/conf.d/{number}.conf"), "[INPUT]\n    Name dummy\n");
+    }
+    let found = lines(&load(&files));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("error[too-many-files]"), "{found:#?}");
+}
+
+#[test]
+fn ten_megabytes_of_stream_tasks_and_servers_are_loaded() {
+    let (_, pipeline) = ten_megabytes_of("[STREAM_TASK]\n    Name t\n    Exec SELECT * FROM STREAM:x;\n");
+    assert_eq!(pipeline.streams.len(), 1);
+    let (_, pipeline) =
+        ten_megabytes_of("[UPSTREAM]\n    Name u\n[NODE]\n    Name n\n    Host h\n    Port 1\n");
+    assert!(pipeline.upstreams.len() > 100_000);
+}

@@ -5,6 +5,7 @@
 //! there are errors, 2 when there are warnings only. Notes do not count.
 
 pub mod args;
+mod examples;
 mod json;
 mod migration;
 
@@ -64,6 +65,9 @@ fn text(loaded: &Loaded, banner: &Banner) -> String {
         text.push_str(&format!("{} further findings are not shown\n", loaded.diagnostics.left_out()));
     }
     for line in banner.lines() {
+        text.push_str(&format!("{line}\n"));
+    }
+    for line in examples::keys(loaded, chrono::Utc::now()) {
         text.push_str(&format!("{line}\n"));
     }
     let Counts { errors, warnings, notes } = loaded.diagnostics.counts();

@@ -13,9 +13,18 @@ use ikada_config::Pipeline;
 use ikada_diag::{Diagnostic, Diagnostics, codes};
 
 pub(crate) use paths::unreadable_paths;
+pub(crate) use tags::{Takes, tags_of_input};
+
+/// How many instances and rules are compared with each other. Nobody has so many; a hostile file may.
+const MOST: usize = 1000;
 
 /// Looks at a whole configuration.
 pub(crate) fn look_over(config: &Pipeline, found: &mut Diagnostics) {
+    let rules: usize = tags::retaggers(config).iter().map(|retagger| retagger.rules.len()).sum();
+    let instances = config.inputs.len() + config.filters.len() + config.outputs.len() + config.streams.len();
+    if rules + instances > MOST {
+        return;
+    }
     routes::check(config, found);
     cycles::check(config, found);
     upstreams(config, found);

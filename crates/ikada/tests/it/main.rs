@@ -1,7 +1,9 @@
 //! Configurations on their way through the loader, the registry and every plugin's own checks.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod golden;
 mod real;
+mod schema;
 
 use std::path::Path;
 
