@@ -4,6 +4,7 @@
 
 mod cloudwatch;
 mod credentials;
+mod differential;
 mod fetch;
 mod firehose;
 mod go;
