@@ -1,8 +1,11 @@
 //! Reads JSON from standard input; at its end the program stops.
 
+use std::sync::Arc;
+
 use ikada_diag::Diagnostics;
-use ikada_msgpack::View;
-use ikada_options::{ByteSize, Options, PropertyBag};
+use ikada_msgpack::{View, write};
+use ikada_options::{ByteSize, Options, PropertyBag, Spanned};
+use ikada_parse::Parser;
 use ikada_plugin::registry::BuildContext;
 use ikada_plugin::{BoxFuture, Gatherer, Input, InputContext, InputError, OnFull};
 use ikada_record::Entry;
@@ -13,21 +16,26 @@ use tracing::warn;
 use crate::complaints::Complaints;
 use crate::hand_over;
 use crate::json_lines::{JsonStream, Next};
-use crate::unsupported::refuse;
+use crate::lines::Lines;
+use crate::net::Adder;
 
 /// Reads JSON from standard input: objects, `[time, object]` or `[[time, metadata], object]`, one after another. At the end of
 /// the input the program delivers what it has and stops.
 #[derive(Debug, Options)]
 #[options(input = "stdin")]
 pub struct StdinOptions {
-    /// Largest value that is read.
+    /// Largest value or line that is read.
     #[option(default = "16M")]
     pub buffer_size: ByteSize,
+    /// Parser that makes a record of each line. A line that it cannot read is kept under `log`.
+    #[option(example = "json")]
+    pub parser: Option<Spanned<String>>,
 }
 
 struct Stdin {
     tag: Option<String>,
     limit: usize,
+    parser: Option<Arc<Parser>>,
     complaints: Complaints,
 }
 
@@ -37,10 +45,13 @@ pub fn build(
     cx: &BuildContext,
     diagnostics: &mut Diagnostics,
 ) -> Option<Box<dyn Input>> {
-    refuse(bag, &["parser"], "remove it: standard input is read as JSON", diagnostics);
     let options = StdinOptions::parse(bag, diagnostics)?;
     let limit = usize::try_from(options.buffer_size.0).unwrap_or(usize::MAX);
-    Some(Box::new(Stdin { tag: cx.tag.clone(), limit, complaints: Complaints::default() }))
+    let parser = match &options.parser {
+        None => None,
+        Some(name) => Some(cx.parsers.find(name, diagnostics)?),
+    };
+    Some(Box::new(Stdin { tag: cx.tag.clone(), limit, parser, complaints: Complaints::default() }))
 }
 
 impl Input for Stdin {
@@ -65,6 +76,7 @@ impl Stdin {
         let tag = self.tag.as_deref().unwrap_or(&cx.id.name).as_bytes();
         let mut stdin = tokio::io::stdin();
         let mut stream = JsonStream::new(self.limit);
+        let mut lines = Lines::new(b"\n".to_vec(), self.limit);
         let mut gatherer = Gatherer::new(cx.flush);
         let mut buf = vec![0; 64 * 1024];
         loop {
@@ -78,8 +90,16 @@ impl Stdin {
                 }
                 read = stdin.read(&mut buf) => read_len(cx, read),
             };
-            stream.feed(&buf[..len]);
-            self.take_values(cx, tag, &mut stream, &mut gatherer, len == 0);
+            match &self.parser {
+                None => {
+                    stream.feed(&buf[..len]);
+                    self.take_values(cx, tag, &mut stream, &mut gatherer, len == 0);
+                }
+                Some(parser) => {
+                    lines.feed(&buf[..len]);
+                    self.take_lines(cx, tag, parser, &mut lines, &mut gatherer, len == 0);
+                }
+            }
             hand_over::full(cx, &mut gatherer, OnFull::Wait).await;
             if len == 0 {
                 hand_over::all(cx, &mut gatherer, OnFull::Wait).await;
@@ -88,6 +108,37 @@ impl Stdin {
         }
         hand_over::all(cx, &mut gatherer, OnFull::Wait).await;
         false
+    }
+
+    /// Takes the lines that have come whole; `ended` says that no more bytes will come.
+    fn take_lines(
+        &self,
+        cx: &InputContext,
+        tag: &[u8],
+        parser: &Parser,
+        lines: &mut Lines,
+        gatherer: &mut Gatherer,
+        ended: bool,
+    ) {
+        let mut adder = Adder::new(cx, gatherer);
+        let mut record = Vec::new();
+        while let Some(line) = lines.next(ended) {
+            record.clear();
+            let time = match parser.parse(line, adder.clock, &mut record) {
+                Ok(time) => time.unwrap_or(adder.clock),
+                Err(_) => {
+                    write::map_header(&mut record, 1);
+                    write::str(&mut record, b"log");
+                    write::str(&mut record, line);
+                    adder.clock
+                }
+            };
+            adder.add(tag, time, &record);
+        }
+        if lines.is_too_long() {
+            self.skipped(cx, "longer than Buffer_Size");
+            *lines = Lines::new(b"\n".to_vec(), self.limit);
+        }
     }
 
     /// Takes the values that have come whole; `ended` says that no more bytes will come.

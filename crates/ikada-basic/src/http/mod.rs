@@ -13,13 +13,14 @@
 //! With `body_key` each record is a request of its own, and its headers are the record's, too.
 //!
 //! In reading order: `options` (what is written, and what it comes to), `batch` (the encoder and batcher), `gelf` (one of its formats), `send` (one request and
-//! its answer), `client` (how connections are made).
+//! its answer), `sign` (for AWS), `client` (how connections are made).
 
 mod batch;
 mod client;
 mod gelf;
 mod options;
 mod send;
+mod sign;
 
 use ikada_diag::Diagnostics;
 use ikada_options::{Options, PropertyBag};

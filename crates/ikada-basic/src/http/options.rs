@@ -23,6 +23,7 @@ use ikada_tls::{check, client_config, server_name};
 use super::client::Client;
 use super::gelf::GelfKeys;
 use super::send::Target;
+use super::sign::{Signer, SignerSettings};
 use crate::text::{chain, date_key};
 use crate::unsupported::refuse;
 
@@ -92,6 +93,27 @@ pub struct HttpOptions {
     /// Which fields are GELF's own, for `format gelf`.
     #[option(flatten)]
     pub gelf: GelfKeys,
+    /// Signs requests for AWS (Signature Version 4).
+    #[option(default = "off")]
+    pub aws_auth: Spanned<bool>,
+    /// Service that the requests are for, as `aps` or `es`.
+    #[option(example = "es")]
+    pub aws_service: Option<String>,
+    /// Region that the requests are for.
+    #[option(example = "ap-northeast-1")]
+    pub aws_region: Option<String>,
+    /// Endpoint of the service that gives a role's credentials.
+    #[option(example = "sts.ap-northeast-1.amazonaws.com")]
+    pub aws_sts_endpoint: Option<String>,
+    /// Role to assume.
+    #[option(example = "arn:aws:iam::123456789012:role/logs")]
+    pub aws_role_arn: Option<String>,
+    /// External id that the role asks for.
+    #[option(example = "partner-7")]
+    pub aws_external_id: Option<String>,
+    /// Profile of the shared configuration files.
+    #[option(example = "logs")]
+    pub aws_profile: Option<String>,
     /// How connections are encrypted.
     #[option(flatten)]
     pub tls: TlsOptions,
@@ -202,15 +224,6 @@ pub(super) struct Settled {
 
 /// Refuses what Fluent Bit's `http` has and this one has not.
 pub(super) fn refuse_unsupported(bag: &mut PropertyBag, diagnostics: &mut Diagnostics) {
-    const AWS: [&str; 7] = [
-        "aws_auth",
-        "aws_service",
-        "aws_region",
-        "aws_sts_endpoint",
-        "aws_role_arn",
-        "aws_external_id",
-        "aws_profile",
-    ];
     const OAUTH2: [&str; 17] = [
         "oauth2.enable",
         "oauth2.token_url",
@@ -230,7 +243,6 @@ pub(super) fn refuse_unsupported(bag: &mut PropertyBag, diagnostics: &mut Diagno
         "oauth2.jwt_header",
         "oauth2.jwt_ttl_seconds",
     ];
-    refuse(bag, &AWS, "remove it: requests cannot be signed for AWS yet", diagnostics);
     refuse(bag, &OAUTH2, "use `header Authorization Bearer ${TOKEN}` with a token that lasts", diagnostics);
     refuse(bag, &["proxy"], "remove it: connections are made directly", diagnostics);
 }
@@ -250,6 +262,7 @@ impl HttpOptions {
         let tag_header = self.tag_header(diagnostics);
         let client = self.client(bag, cx, diagnostics);
         let each = self.each(diagnostics);
+        let signer = self.signer(cx, diagnostics);
         if diagnostics.counts().errors > errors {
             return None;
         }
@@ -265,6 +278,7 @@ impl HttpOptions {
             compression: self.compress.map_or(Compression::None, |compress| compress.value),
             patience: patience(self.response_timeout.0, cx),
             idle: Some(self.read_idle_timeout.0).filter(|time| !time.is_zero()),
+            signer,
             tells_answers: self.log_response_payload,
             clock: cx.service.clock.clone(),
         };
@@ -286,6 +300,33 @@ impl HttpOptions {
             None => None,
         };
         Some(Each { body, headers })
+    }
+
+    /// What signs requests, where they are to be signed. A finding if what that needs is missing.
+    fn signer(&self, cx: &BuildContext, diagnostics: &mut Diagnostics) -> Option<Signer> {
+        if !self.aws_auth.value {
+            return None;
+        }
+        let mut missing = |name: &str, example: &str| {
+            let message = format!("`aws_auth` needs `{name}`");
+            let finding = Diagnostic::error(codes::MISSING_OPTION, message).at(self.aws_auth.span);
+            diagnostics.push(finding.help(format!("add a line `{name} {example}`")));
+        };
+        if self.aws_service.is_none() {
+            missing("aws_service", "es");
+        }
+        if self.aws_region.is_none() {
+            missing("aws_region", "ap-northeast-1");
+        }
+        let settings = SignerSettings {
+            service: self.aws_service.clone()?,
+            region: self.aws_region.clone()?,
+            profile: self.aws_profile.clone(),
+            role: self.aws_role_arn.clone(),
+            external_id: self.aws_external_id.clone(),
+            sts_endpoint: self.aws_sts_endpoint.clone(),
+        };
+        Some(Signer::new(settings, cx.service.clock.clone()))
     }
 
     fn url(&self, diagnostics: &mut Diagnostics) -> Option<Uri> {

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::client::Client;
 use super::options::Compression;
+use super::sign::Signer;
 use crate::text::chain;
 
 /// Levels at which a little more compression begins to cost much more time.
@@ -48,6 +49,8 @@ pub(super) struct Target {
     pub(super) patience: Option<Duration>,
     /// How long may pass between two pieces of an answer; `None` bounds the whole only.
     pub(super) idle: Option<Duration>,
+    /// What signs requests for AWS, if they are to be signed.
+    pub(super) signer: Option<Signer>,
     /// Whether what a server says of a failure is told.
     pub(super) tells_answers: bool,
     pub(super) clock: Arc<dyn Clock>,
@@ -85,6 +88,22 @@ impl Post {
         Ok(())
     }
 
+    async fn send(&self) -> Outcome {
+        let mut request = self.request();
+        let Some(signer) = &self.target.signer else { return self.target.send(request).await };
+        if let Err(cause) = signer.sign(&mut request, &self.body).await {
+            return Outcome::Retry { after: None, cause };
+        }
+        let outcome = self.target.send(request).await;
+        if let Outcome::Rejected { cause, .. } = &outcome
+            && is_about_credentials(cause)
+        {
+            signer.forget().await;
+            return Outcome::Retry { after: None, cause: cause.clone() };
+        }
+        outcome
+    }
+
     fn request(&self) -> Request<Full<Bytes>> {
         let target = &self.target;
         let mut request = Request::new(Full::new(self.body.clone()));
@@ -105,7 +124,7 @@ impl Delivery for Post {
     fn attempt(&mut self) -> BoxFuture<'_, Outcome> {
         Box::pin(async move {
             match self.pack().await {
-                Ok(()) => self.target.send(self.request()).await,
+                Ok(()) => self.send().await,
                 Err(cause) => Outcome::Retry { after: None, cause },
             }
         })
@@ -142,6 +161,13 @@ impl Target {
         let said = if self.tells_answers { shown(&said) } else { String::new() };
         outcome(head.status, after, said)
     }
+}
+
+/// Whether a server refuses the credentials, which newer ones mend, and not what they are used for.
+fn is_about_credentials(cause: &SendError) -> bool {
+    let said = cause.message.to_ascii_lowercase();
+    matches!(cause.status, Some(400 | 401 | 403))
+        && ["expired", "invalidclienttokenid", "unrecognizedclient"].iter().any(|word| said.contains(word))
 }
 
 /// What a status means for the whole body.

@@ -117,3 +117,17 @@ fn a_dry_run_does_not_ask_for_this_machine_s_authorities() {
     assert!(built.is_some());
     assert_eq!(section.findings(&HttpOptions::set()), Vec::<String>::new());
 }
+
+#[test]
+fn signing_for_aws_needs_a_service_and_a_region() {
+    let (built, findings) = output("http", "aws_auth on\naws_service es");
+    assert!(built.is_none());
+    assert_eq!(
+        findings,
+        [
+            "a.conf:1:10: error[missing-option]: `aws_auth` needs `aws_region` (help: add a line `aws_region ap-northeast-1`)"
+        ]
+    );
+    let (built, findings) = output("http", "aws_auth on\naws_service es\naws_region ap-northeast-1");
+    assert!(built.is_some() && findings.is_empty(), "{findings:?}");
+}
