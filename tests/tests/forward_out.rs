@@ -95,7 +95,8 @@ fn fluent_bit_takes_what_is_sent_in_every_shape() {
         let child = Command::new(&program).arg("-c").arg(&config).stdout(Stdio::null()).spawn().unwrap();
         let _other = FluentBit(child);
         wait_for("Fluent Bit listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        let mut first = sender(port, &format!("    Shared_Key k\n    Username ann\n    Password pass word\n{options}"));
+        let mut first =
+            sender(port, &format!("    Shared_Key k\n    Username ann\n    Password pass word\n{options}"));
         let mut writer = Writer::connect(&first.socket(), "app", "c");
         writer.write(LINES as u64);
         let got = dir.path().join("got");

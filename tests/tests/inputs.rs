@@ -40,9 +40,16 @@ fn records_come_in_over_syslog_http_and_udp_and_from_commands() {
     }
     assert_eq!(router.stop().code(), Some(0), "{}", router.log());
     assert_eq!(lines(&router, "web"), ["{\"n\":1}", "{\"n\":2}"]);
-    assert_eq!((lines(&router, "udp"), lines(&router, "exec")), (vec!["{\"a\":1}".into()], vec!["{\"exec\":\"hello\"}".into()]));
+    assert_eq!(
+        (lines(&router, "udp"), lines(&router, "exec")),
+        (vec!["{\"a\":1}".into()], vec!["{\"exec\":\"hello\"}".into()])
+    );
     assert!(lines(&router, "syslog")[0].contains("\"message\":\"it works\""));
-    assert!(router.stdout().contains("\"serialized_events\":1,\"log_records\":1,\"total\":1}"), "{}", router.stdout());
+    assert!(
+        router.stdout().contains("\"serialized_events\":1,\"log_records\":1,\"total\":1}"),
+        "{}",
+        router.stdout()
+    );
 }
 
 #[test]
