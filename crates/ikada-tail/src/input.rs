@@ -11,7 +11,7 @@ use ikada_parse::regex::Regex;
 use ikada_plugin::registry::BuildContext;
 use ikada_plugin::{BoxFuture, Dispatch, Input, InputContext, InputError, OnFull};
 use ikada_record::{Receipt, Settlement};
-use ikada_store::positions::{Journal, Positions, Settings as DbSettings, Stored};
+use ikada_store::positions::{Journal, Positions, Settings as DbSettings};
 use tokio::sync::{Notify, mpsc};
 use tracing::error;
 
@@ -33,7 +33,15 @@ const PARCELS: usize = 2;
 struct Tail {
     settings: Option<Settings>,
     db: Option<(PathBuf, DbSettings)>,
-    opened: Option<(Committer, Vec<Stored>)>,
+    opened: Option<Opened>,
+}
+
+/// What the start has made: the files are known, nothing is read yet.
+struct Opened {
+    owner: Owner,
+    guard: Guard,
+    commits: Commits,
+    parcels: mpsc::Receiver<Parcel>,
 }
 
 /// Builds the input.
@@ -212,32 +220,55 @@ fn db_settings(options: &TailOptions) -> DbSettings {
 impl Input for Tail {
     fn open<'a>(&'a mut self, cx: &'a InputContext) -> BoxFuture<'a, Result<(), InputError>> {
         Box::pin(async move {
-            let Some((path, settings)) = self.db.clone() else { return Ok(()) };
-            let failed = |source: std::io::Error| InputError::Io {
-                doing: format!("could not open the position database {}", path.display()),
-                source,
+            let Some(settings) = self.settings.take() else { return Ok(()) };
+            let (db, cx) = (self.db.clone(), cx.clone());
+            let doing = match &db {
+                Some((path, _)) => format!("could not open the position database {}", path.display()),
+                None => "could not look for files".to_owned(),
             };
-            let input = cx.id.shown().to_owned();
-            let at = path.clone();
-            let opened = tokio::task::spawn_blocking(move || {
-                let db = Positions::open(&at, &settings).map_err(std::io::Error::other)?;
-                let rows = db.all().map_err(std::io::Error::other)?;
-                Ok((Committer::start(db, input)?, rows))
-            });
-            let opened = opened.await.map_err(|error| failed(std::io::Error::other(error)))?;
-            self.opened = Some(opened.map_err(failed)?);
+            let opened = tokio::task::spawn_blocking(move || start(settings, db, &cx)).await;
+            let opened = opened.unwrap_or_else(|failed| Err(std::io::Error::other(failed)));
+            self.opened = Some(opened.map_err(|source| InputError::Io { doing, source })?);
             Ok(())
         })
     }
 
     fn run(mut self: Box<Self>, cx: InputContext) -> BoxFuture<'static, Result<(), InputError>> {
         Box::pin(async move {
-            let (committer, rows) = self.opened.take().unwrap_or_default();
-            let Some(settings) = self.settings.take() else { return Ok(()) };
-            run(settings, committer, rows, cx).await;
+            if let Some(opened) = self.opened.take() {
+                run(opened, cx).await;
+            }
             Ok(())
         })
     }
+}
+
+/// Opens the database and looks for files, so that whatever comes from now on is new.
+fn start(
+    settings: Settings,
+    db: Option<(PathBuf, DbSettings)>,
+    cx: &InputContext,
+) -> std::io::Result<Opened> {
+    let input = cx.id.shown().to_owned();
+    let (committer, rows) = match db {
+        None => (Committer::default(), Vec::new()),
+        Some((path, settings)) => {
+            let db = Positions::open(&path, &settings).map_err(std::io::Error::other)?;
+            let rows = db.all().map_err(std::io::Error::other)?;
+            (Committer::start(db, input.clone())?, rows)
+        }
+    };
+    let signals = Arc::new(Signals::default());
+    for _ in 0..PARCELS {
+        signals.room();
+    }
+    let commits = committer.commits();
+    let (metrics, clock) = (cx.metrics.clone(), cx.service.clock.clone());
+    let tailer = Tailer::new(input, settings, cx.flush, commits.clone(), metrics, clock);
+    let (sender, parcels) = mpsc::channel(PARCELS);
+    let mut owner = Owner::new(tailer, signals.clone(), sender);
+    owner.begin(rows);
+    Ok(Opened { owner, guard: Guard { signals, committer }, commits, parcels })
 }
 
 /// Receipts that have not come back.
@@ -274,24 +305,10 @@ impl Drop for Guard {
     }
 }
 
-async fn run(settings: Settings, committer: Committer, rows: Vec<Stored>, cx: InputContext) {
-    let signals = Arc::new(Signals::default());
-    for _ in 0..PARCELS {
-        signals.room();
-    }
-    let commits = committer.commits();
-    let mut guard = Guard { signals: signals.clone(), committer };
-    let tailer = Tailer::new(
-        cx.id.shown().to_owned(),
-        settings,
-        cx.flush,
-        commits.clone(),
-        cx.metrics.clone(),
-        cx.service.clock.clone(),
-    );
-    let (sender, mut parcels) = mpsc::channel(PARCELS);
-    let owner = Owner::new(tailer, signals.clone(), sender);
-    let thread = tokio::task::spawn_blocking(move || owner.run(rows));
+async fn run(opened: Opened, cx: InputContext) {
+    let Opened { owner, mut guard, commits, mut parcels } = opened;
+    let signals = guard.signals.clone();
+    let thread = tokio::task::spawn_blocking(move || owner.run());
     let out = Arc::new(Out::default());
     let mut is_stopping = false;
     loop {

@@ -211,13 +211,17 @@ impl Tailer {
     pub(crate) fn told_lines(&mut self, id: FileId, has_entries: bool, now: Instant) {
         let Some(file) = self.files.get_mut(&id) else { return };
         let (head, mtime) = (file.head.print(), file.mtime);
+        let mut has_grown = false;
         file.generation.relabel(|label| {
+            has_grown = label.head != head;
             label.head = head;
             label.mtime = mtime;
         });
         // Never past the first line that waits for another.
         let end = file.joining.as_ref().and_then(|joining| joining.start()).unwrap_or(file.place);
-        if self.parcels.told(&file.tag, &file.generation, end, has_entries, now) {
+        let has_moved = self.parcels.told(&file.tag, &file.generation, end, has_entries, now);
+        // By its beginning the content is found again, wherever it goes before it is settled.
+        if has_moved || has_grown {
             self.commits.list(&file.generation);
         }
     }

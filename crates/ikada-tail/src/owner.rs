@@ -63,12 +63,16 @@ impl Owner {
         }
     }
 
-    /// Works until the stop, or until all is read if that ends it. Returns whether it ended by itself.
-    pub(crate) fn run(mut self, rows: Vec<Stored>) -> bool {
+    /// Looks for the first time. What comes later is new.
+    pub(crate) fn begin(&mut self, rows: Vec<Stored>) {
         let folders = self.tailer.start(rows);
         self.watch(folders);
         // What came between the first look and the watch.
         self.is_scan_wanted = true;
+    }
+
+    /// Works until the stop, or until all is read if that ends it. Returns whether it ended by itself.
+    pub(crate) fn run(mut self) -> bool {
         let ended = loop {
             let news = self.signals.wait(self.patience());
             if news.is_stopped {

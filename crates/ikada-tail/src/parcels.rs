@@ -20,11 +20,14 @@ pub(crate) const FULL: usize = 256 * 1024;
 /// Parcels that are open at most.
 const OPEN: usize = 64;
 
+/// Contents that a parcel tells of, each with the number of its piece.
+pub(crate) type Pieces = Vec<(Arc<Generation>, u64)>;
+
 /// Entries of one tag, ready to go.
 #[derive(Debug)]
 pub(crate) struct Parcel {
     pub(crate) builder: ChunkBuilder,
-    pub(crate) pieces: Vec<(Arc<Generation>, u64)>,
+    pub(crate) pieces: Pieces,
     pub(crate) due: Instant,
 }
 

@@ -267,7 +267,6 @@ impl Tailer {
     pub(crate) fn news(&mut self, stat: &Stat) {
         let Some(file) = self.files.get_mut(&stat.id) else { return };
         let is_news = stat.size != file.size || stat.mtime != file.mtime;
-        // A row that an error has left unread stays ready by itself.
         if is_news || stat.size < file.reach().offset && !file.is_packed {
             file.size = stat.size;
             file.mtime = stat.mtime;

@@ -18,8 +18,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::commit::{self, Commits};
-use crate::generation::Generation;
-use crate::parcels::settle;
+use crate::parcels::{Pieces, settle};
 use crate::pattern::PathPattern;
 use crate::record::RecordRule;
 use crate::settings::{LONGEST, Settings};
@@ -49,7 +48,7 @@ pub(crate) struct World {
     born: SystemTime,
     ticks: Cell<u64>,
     /// Parcels that are out.
-    out: Vec<(Chunk, Vec<(Arc<Generation>, u64)>)>,
+    out: Vec<(Chunk, Pieces)>,
     /// How often each line was delivered.
     pub(crate) delivered: BTreeMap<String, u32>,
     pub(crate) order: Vec<String>,
@@ -303,6 +302,7 @@ fn start(dir: &Path, pattern: &str, change: impl FnOnce(&mut Settings)) -> (Tail
 
 mod tests {
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
 
     use super::*;
 
@@ -599,8 +599,18 @@ mod tests {
         world.problem(was_killed)
     }
 
+    fn worlds() -> ProptestConfig {
+        let mut config = ProptestConfig { max_shrink_iters: 400, ..ProptestConfig::default() };
+        if std::env::var_os("PROPTEST_RNG_SEED").is_none() && std::env::var_os("PROPTEST_CASES").is_none() {
+            config.rng_seed = RngSeed::Fixed(20_261_122);
+            config.cases = 100;
+        }
+        config
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig { max_shrink_iters: 400, ..ProptestConfig::default() })]
+        // The same worlds every time; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` ask for others.
+        #![proptest_config(worlds())]
 
         #[test]
         fn whatever_happens_nothing_is_lost_and_only_a_kill_doubles(
