@@ -444,3 +444,14 @@ impl Output for S3Output {
         IN_FLIGHT
     }
 }
+
+/// What is left on the disk is said.
+impl Drop for S3Output {
+    fn drop(&mut self) {
+        let Some(spool) = &self.spool else { return };
+        let bytes = spool.size() + spool.disk().pending() as u64;
+        if bytes > 0 {
+            warn!(bytes, "objects that are not uploaded yet wait in `store_dir` for the next start");
+        }
+    }
+}

@@ -146,9 +146,14 @@ impl Spool {
         &self.disk
     }
 
+    /// Bytes of journals.
+    pub(crate) fn size(&self) -> u64 {
+        self.size.load(Relaxed)
+    }
+
     /// Whether journals take, or will soon take, what they may.
     pub(crate) fn is_full(&self) -> bool {
-        self.size.load(Relaxed) + self.disk.pending() as u64 >= self.limit
+        self.size() + self.disk.pending() as u64 >= self.limit
     }
 
     /// The router stops: what is let go from now on is not given up, but left to the next start.
