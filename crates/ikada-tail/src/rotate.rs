@@ -157,6 +157,8 @@ impl Tailer {
         file.head = Head::default();
         file.unpacker = None;
         file.is_at_end = false;
+        // An inode that is used again: the file under it now is a present one.
+        file.life = Life::Named;
         let (new, name) = (file.generation.clone(), file.name.clone());
         self.make_ready(id);
         if !self.move_to_copy(id, &name, &old, known, skip, now) {

@@ -25,6 +25,9 @@ use crate::settings::{LONGEST, Settings};
 use crate::tag::TagRule;
 use crate::tailer::Tailer;
 
+/// `Rotate_Wait`: longer than a test takes, so that the end of it is when the test says so.
+const WAIT: Duration = Duration::from_secs(3600);
+
 /// How a file is rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
@@ -70,7 +73,7 @@ pub(crate) fn settings(patterns: &[PathBuf]) -> Settings {
         cut: LONGEST,
         turn: 50_000_000,
         refresh: Duration::from_secs(60),
-        rotate_wait: Duration::ZERO,
+        rotate_wait: WAIT,
         watch_links: Duration::from_secs(2),
         check: Duration::from_secs(2),
         exit_on_eof: false,
@@ -265,6 +268,7 @@ impl World {
             self.look();
             self.read();
             self.settle_all();
+            self.tailer.retire(Instant::now() + 2 * WAIT);
             self.commit();
         }
     }
