@@ -82,7 +82,7 @@ fn a_task_definition_is_checked_and_gives_a_policy() {
     let policy: serde_json::Value = serde_json::from_str(&out).unwrap();
     let wanted = "arn:aws:logs:eu-west-1:123456789012:log-group:/ecs/shop:log-stream:*";
     assert_eq!(policy["Statement"][0]["Resource"][0], wanted);
-    let (status, _, said) = folder.ikada(&["check", "--task-definition", "bad.json"]);
+    let (status, out, _) = folder.ikada(&["check", "--task-definition", "bad.json"]);
     assert_eq!(status, Some(1));
-    assert!(said.contains("error[firelens-option]"), "{said}");
+    assert!(out.contains("error[firelens-option]: the agent wants `Name`"), "{out}");
 }

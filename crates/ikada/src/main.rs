@@ -15,7 +15,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        Some(("check", rest)) if !is_about_a_task(rest) => ExitCode::from(check(rest)),
+        Some(("check", rest)) => ExitCode::from(check(rest)),
         Some(("schema", _)) => ExitCode::from(print(&schema::text(&plugins::registry())) as u8),
         _ => ExitCode::from(start(words) as u8),
     }
@@ -24,13 +24,18 @@ fn main() -> ExitCode {
 /// `ikada check`, which has exit codes of its own.
 fn check(words: &[String]) -> u8 {
     let registry = plugins::registry();
-    match check::args::parse(words.iter().cloned()) {
-        Ok(args) => {
-            log::start(LogLevel::Warn);
-            let code = check::run(&args, &registry);
-            log::flush();
-            code
-        }
+    let with_log = |run: &dyn Fn() -> u8| {
+        log::start(LogLevel::Warn);
+        let code = run();
+        log::flush();
+        code
+    };
+    let done = match is_about_a_task(words) {
+        true => taskdef::Args::parse(words.iter().cloned()).map(|args| with_log(&|| taskdef::run(&args, &registry))),
+        false => check::args::parse(words.iter().cloned()).map(|args| with_log(&|| check::run(&args, &registry))),
+    };
+    match done {
+        Ok(code) => code,
         Err(error) => {
             complain(&error.to_string());
             Exit::Config as u8
@@ -70,13 +75,12 @@ fn start(words: Vec<String>) -> Exit {
 /// The commands beside a run, by their first word.
 fn command(word: &str, rest: &[String], registry: &Registry) -> Option<Exit> {
     let words = || rest.iter().cloned();
-    if !["dlq", "check", "explain", "test"].contains(&word) {
+    if !["dlq", "explain", "test"].contains(&word) {
         return None;
     }
     log::start(LogLevel::Warn);
     let exit = match word {
         "dlq" => dlq::main(rest, registry),
-        "check" => with(taskdef::Args::parse(words()), |args| taskdef::run(args, registry)),
         "explain" => with(explain::Args::parse(words()), |args| explain::run(args, registry)),
         "test" => with(trial::Args::parse(words()), |args| trial::run(args, registry)),
         _ => return None,

@@ -108,17 +108,15 @@ fn container_tag(container: &str) -> String {
 }
 
 impl Place<'_> {
-    /// A container's name stands for its tag, where more is made for that than for the name itself.
+    /// A container's name stands for its tag where clients say what tags they use, unless more is made for the name itself.
     fn tag_of(&self, subject: &str) -> String {
         let container = container_tag(subject);
         let stages = || self.filters.iter().chain(&self.outputs);
         let count = |tag: &str| stages().filter(|stage| stage.matcher.matches(tag.as_bytes())).count();
-        let is_given = self.inputs.iter().any(|input| self.fixed_tag(input).as_deref() == Some(subject));
-        if !is_given && !subject.contains("-firelens-") && count(&container) > count(subject) {
-            container
-        } else {
-            subject.to_owned()
-        }
+        let fixed: Vec<_> = self.inputs.iter().map(|input| self.fixed_tag(input)).collect();
+        let is_given = fixed.iter().flatten().any(|tag| tag == subject);
+        let is_name = fixed.contains(&None) && !subject.contains('.') && !subject.contains("-firelens-");
+        if is_name && !is_given && count(&container) >= count(subject) { container } else { subject.to_owned() }
     }
 
     /// The one tag an input gives; `None` where it takes what its clients say, or makes it of a path.

@@ -1,7 +1,7 @@
 //! From a task definition to findings and policies.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use super::iam::{Needs, Place, Policy};
 use super::model::{Container, Task};
 use super::rules::{self, Found};
 use crate::assemble::assemble;
+use crate::check::exit_code;
 use crate::cli::UsageError;
 use crate::init::{ENVIRONMENT, Fetch, Init, Overlay, variables};
 use crate::render;
-use crate::run::Exit;
 use crate::tree::{Node, read_json};
 
 /// Where the agent's file is mounted.
@@ -96,8 +96,9 @@ pub struct TaskCheck {
     pub needs: Needs,
 }
 
-/// Checks a task definition and prints what came of it: findings to standard error, the rest to standard output.
-pub fn run(args: &Args, registry: &Registry) -> Exit {
+/// Checks a task definition and prints what came of it to standard output. Returns the exit code, as `ikada check` has them: 1 for
+/// errors, 2 for warnings only; 0 where only a policy or the file is printed.
+pub fn run(args: &Args, registry: &Registry) -> u8 {
     let read =
         |path: &Path| std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
     let text = match read(&args.file) {
@@ -114,27 +115,29 @@ pub fn run(args: &Args, registry: &Registry) -> Exit {
     let region =
         args.region.clone().or_else(|| std::env::var("AWS_REGION").ok().filter(|region| !region.is_empty()));
     let checked = check(&args.file.display().to_string(), &text, &files, region.as_deref(), registry);
-    let exit = if checked.found.has_errors() { Exit::Config } else { Exit::Clean };
-    if args.config {
-        return print(&checked.config).unwrap_or(exit);
-    }
-    if args.iam || args.iam_execution {
-        let policy = if args.iam { &checked.needs.task } else { &checked.needs.execution };
-        return print(&pretty(policy)).unwrap_or(Exit::Clean);
-    }
-    render::findings(&checked.found, &checked.sources);
-    print(&report(&checked.needs)).unwrap_or(exit)
-}
-
-/// Writes to standard output; a closed pipe is no failure.
-fn print(text: &str) -> Option<Exit> {
+    let (text, code) = match args {
+        Args { config: true, .. } => (checked.config, 0),
+        Args { iam: true, .. } => (pretty(&checked.needs.task), 0),
+        Args { iam_execution: true, .. } => (pretty(&checked.needs.execution), 0),
+        _ => (findings(&checked) + &report(&checked.needs), exit_code(checked.found.counts())),
+    };
+    // A closed pipe is no failure.
     drop(std::io::stdout().lock().write_all(text.as_bytes()));
-    None
+    code
 }
 
-fn complain(text: &str) -> Exit {
+fn findings(checked: &TaskCheck) -> String {
+    let on_terminal = std::io::stdout().is_terminal();
+    let shown = checked.found.iter().map(|finding| match on_terminal {
+        true => format!("{}\n\n", render::on_terminal(finding, &checked.sources)),
+        false => format!("{}\n", finding.line(&checked.sources)),
+    });
+    shown.collect()
+}
+
+fn complain(text: &str) -> u8 {
     drop(writeln!(std::io::stderr().lock(), "error: {text}"));
-    Exit::Config
+    1
 }
 
 fn pretty(policy: &Policy) -> String {
