@@ -133,12 +133,12 @@ fn objects_and_files_of_variables_are_part_of_the_configuration() {
 /// The agent's part: two containers' lines, and where those of `app` go.
 fn two_containers(url: &str) -> String {
     let input = |log: &str| {
+        let record = serde_json::json!({ "log": log });
         format!(
-            "\n[INPUT]\n    Name dummy\n    Tag app-firelens-77\n    Samples 1\n    Rate 100\n    Flush_On_Startup on\n    Dummy {{\"log\":\"{log}\"}}\n"
+            "\n[INPUT]\n    Name dummy\n    Tag app-firelens-77\n    Samples 1\n    Rate 100\n    Flush_On_Startup on\n    Dummy {record}\n"
         )
     };
-    let audit = r#"{\\\"kind\\\":\\\"audit\\\",\\\"user\\\":7}"#.replace("\\\\", "\\");
-    let (first, second) = (input(&audit), input("hello"));
+    let (first, second) = (input("{\"kind\":\"audit\",\"user\":7}"), input("hello"));
     format!(
         "{first}{second}\n[OUTPUT]\n    Name kinesis_firehose\n    Match app-firelens*\n    region eu-west-1\n    delivery_stream app\n    endpoint {url}\n"
     )
