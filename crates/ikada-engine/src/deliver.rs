@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use ikada_plugin::{Batch, EntrySet, InstanceId, Outcome, OutputMetrics, Part, RetryLimit, SendError};
+use ikada_plugin::{
+    Batch, EntrySet, InstanceId, Outcome, OutputMetrics, Part, RetryLimit, Routed, SendError,
+};
 use ikada_record::DropReason;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use crate::letters::Letters;
-use crate::queue::Queue;
+use crate::queue::{Queue, Waiting};
 
 /// A batch that is late by this much is worth a line; shorter delays are the network's daily life.
 const LATE: Duration = Duration::from_secs(2);
@@ -32,6 +34,8 @@ pub(crate) struct Destination {
     pub(crate) retry: RetryLimit,
     /// Where what is refused is kept, if it is.
     pub(crate) letters: Option<Letters>,
+    /// Bytes of batches that may be under way at once; one batch always may.
+    pub(crate) most_under_way: usize,
     base: Duration,
     cap: Duration,
     state: Mutex<State>,
@@ -71,6 +75,7 @@ impl Destination {
             metrics,
             retry,
             letters: None,
+            most_under_way: usize::MAX,
             base: backoff.0,
             cap: backoff.1,
             state: Mutex::new(state),
@@ -81,6 +86,15 @@ impl Destination {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings a chunk that waited into memory; its share keeps the entries where what is refused is kept.
+    pub(crate) async fn load(&self, waiting: Waiting) -> Option<Routed> {
+        let routed = self.queue.load(waiting).await?;
+        if self.letters.is_some() {
+            routed.share.keep_source(routed.chunk.clone());
+        }
+        Some(routed)
     }
 
     /// The router stops: back-off shrinks, and further attempts do not count against the limit.

@@ -36,6 +36,7 @@ pub(crate) struct Driver {
     busy_lanes: HashSet<u64>,
     waiting: VecDeque<Batch>,
     in_flight: usize,
+    bytes_under_way: usize,
     /// Bugs of all inputs and outputs.
     bugs: Arc<AtomicU64>,
     own_bugs: u32,
@@ -45,6 +46,7 @@ pub(crate) struct Driver {
 struct Load {
     lane: Option<u64>,
     entries: u32,
+    bytes: usize,
 }
 
 /// The tokens that end a driver.
@@ -67,6 +69,7 @@ impl Driver {
             busy_lanes: HashSet::new(),
             waiting: VecDeque::new(),
             in_flight,
+            bytes_under_way: 0,
             bugs,
             own_bugs: 0,
         }
@@ -85,7 +88,7 @@ impl Driver {
                     return;
                 }
             }
-            let can_pop = self.waiting.len() < self.in_flight;
+            let can_pop = self.has_place();
             let room = can_pop && (draining || !self.output.is_full());
             let due = self.output.due().filter(|_| can_pop).map(|due| due + LINGER);
             let wake = [due, close_at].into_iter().flatten().min();
@@ -103,7 +106,7 @@ impl Driver {
                 }
                 routed = self.to.queue.pop(), if room && !self.to.queue.is_closed_and_empty() => {
                     let Some(routed) = routed else { continue };
-                    let Some(routed) = self.to.queue.load(routed).await else { continue };
+                    let Some(routed) = self.to.load(routed).await else { continue };
                     let now = Instant::now();
                     self.guarded((), |output| output.push(routed, now));
                     self.take_more(now).await;
@@ -124,13 +127,21 @@ impl Driver {
         for _ in 0..BURST {
             self.advance();
             tokio::task::yield_now().await;
-            if self.waiting.len() >= self.in_flight || self.output.is_full() {
+            if !self.has_place() || self.output.is_full() {
                 return;
             }
             let Some(waiting) = self.to.queue.try_pop() else { return };
-            let Some(routed) = self.to.queue.load(waiting).await else { continue };
+            let Some(routed) = self.to.load(waiting).await else { continue };
             self.guarded((), |output| output.push(routed, now));
         }
+    }
+
+    /// Whether a further batch may be taken: few enough are under way, and their bytes are within the output's share of the memory.
+    fn has_place(&self) -> bool {
+        let waiting: usize = self.waiting.iter().map(|batch| batch.bytes).sum();
+        let is_idle = self.under_way.is_empty() && self.waiting.is_empty();
+        let fits = self.bytes_under_way + waiting < self.to.most_under_way;
+        self.waiting.len() < self.in_flight && (is_idle || fits)
     }
 
     /// Calls the output. One that ends in a bug is called again with the next chunk; what it was given may be left unsent, which
@@ -154,7 +165,7 @@ impl Driver {
     /// Takes ready batches from the output and starts those whose lane is free.
     fn advance(&mut self) {
         let now = Instant::now();
-        while self.waiting.len() < self.in_flight {
+        while self.has_place() {
             let Some(batch) = self.guarded(None, |output| output.pop(now)) else { break };
             self.waiting.push_back(batch);
             self.start_ready();
@@ -167,7 +178,8 @@ impl Driver {
             let free = |batch: &Batch| batch.lane.is_none_or(|lane| !self.busy_lanes.contains(&lane));
             let Some(at) = self.waiting.iter().position(free) else { return };
             let Some(batch) = self.waiting.remove(at) else { return };
-            let load = Load { lane: batch.lane, entries: batch.entries };
+            let load = Load { lane: batch.lane, entries: batch.entries, bytes: batch.bytes };
+            self.bytes_under_way += load.bytes;
             self.busy_lanes.extend(load.lane);
             let task = self.under_way.spawn(deliver(batch, self.to.clone()));
             self.loads.insert(task.id(), load);
@@ -181,6 +193,7 @@ impl Driver {
             Err(error) => error.id(),
         };
         let Some(load) = self.loads.remove(&id) else { return };
+        self.bytes_under_way -= load.bytes;
         if let Some(lane) = load.lane {
             self.busy_lanes.remove(&lane);
         }

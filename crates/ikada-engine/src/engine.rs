@@ -90,21 +90,14 @@ impl Engine {
                 Destination::new(slot.id.clone(), queue.clone(), slot.metrics.clone(), slot.retry, backoff);
             let letters = dead_letters.as_ref();
             to.letters = letters.and_then(|(path, limit)| Letters::open(path, *limit, &slot.id, &service));
-            let keeps = to.letters.is_some();
+            to.most_under_way = limits.queue_full / 2;
             let to = Arc::new(to);
             engine.destinations.push(to.clone());
             let alarm = engine.alarm(&slot.id);
             let work = Driver::new(slot.output, to, engine.bugs.clone()).run(engine.stop_outputs.clone());
             engine.outputs.spawn(alarm.over(work));
             let overflow = Overflow::default();
-            exits.push(Exit {
-                id: slot.id,
-                matcher: slot.matcher,
-                queue,
-                ledger: slot.ledger,
-                overflow,
-                keeps,
-            });
+            exits.push(Exit { id: slot.id, matcher: slot.matcher, queue, ledger: slot.ledger, overflow });
         }
         let mut stages: Vec<_> = filters.into_iter().map(|slot| stage(slot, Place::Filter)).collect();
         stages.append(&mut processors);

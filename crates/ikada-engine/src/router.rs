@@ -83,8 +83,6 @@ pub(crate) struct Exit {
     pub(crate) queue: Arc<Queue>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) overflow: Overflow,
-    /// Whether shares keep their entries, for dead letters.
-    pub(crate) keeps: bool,
 }
 
 /// What the router knows of one input.
@@ -380,10 +378,7 @@ impl Routes {
                 self.filter(&own, chunk, &way, &mut VecDeque::new())?
             }
         };
-        let mut share = Share::new(chunk.receipt().clone(), chunk.len() as u32, exit.ledger.clone());
-        if exit.keeps {
-            share = share.keeping(chunk.clone());
-        }
+        let share = Share::new(chunk.receipt().clone(), chunk.len() as u32, exit.ledger.clone());
         let entrance = self.entrances.get(way.input);
         let policy = entrance.map(|entrance| entrance.overflow).unwrap_or_default();
         let from = Source {

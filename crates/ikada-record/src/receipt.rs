@@ -131,7 +131,7 @@ pub struct Share {
     /// Of whoever keeps a copy of this route's entries until they are settled.
     copy: OnceLock<Receipt>,
     /// The entries themselves, where they are kept until it is known that none is refused.
-    source: Option<Chunk>,
+    source: OnceLock<Chunk>,
     left: AtomicU32,
     ledger: Arc<Ledger>,
 }
@@ -141,20 +141,25 @@ impl Share {
     #[must_use]
     pub fn new(receipt: Receipt, entries: u32, ledger: Arc<Ledger>) -> Self {
         ledger.add_routed(u64::from(entries));
-        Self { receipt, copy: OnceLock::new(), source: None, left: AtomicU32::new(entries), ledger }
+        Self {
+            receipt,
+            copy: OnceLock::new(),
+            source: OnceLock::new(),
+            left: AtomicU32::new(entries),
+            ledger,
+        }
     }
 
-    /// The share, with the entries it is a share of: they are kept until it is gone, so that those which are refused can be set aside.
-    #[must_use]
-    pub fn keeping(mut self, source: Chunk) -> Self {
-        self.source = Some(source);
-        self
+    /// Keeps the entries it is a share of until it is gone, so that those which are refused can be set aside.
+    pub fn keep_source(&self, source: Chunk) {
+        // Only the first one counts: they are the same entries.
+        drop(self.source.set(source));
     }
 
     /// The entries it is a share of, if they are kept.
     #[must_use]
     pub fn source(&self) -> Option<&Chunk> {
-        self.source.as_ref()
+        self.source.get()
     }
 
     /// Lets the keeper of a copy of these entries hear how this route ended, as a chunk file that is deleted then. Only the first one hears.

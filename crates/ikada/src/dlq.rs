@@ -32,6 +32,12 @@ Usage: ikada dlq list|show|export|replay [-c FILE | --path DIR] [--output NAME]
   --grace SECONDS     how long a replay may take (default 60)
 ";
 
+/// How often a replay looks whether all is settled.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What a replay leaves to the last attempts when its time is over.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verb {
@@ -209,7 +215,12 @@ fn replay(args: &Args, registry: &Registry) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(async {
         let engine = Engine::start(assembled.pipeline).await?;
-        anyhow::Ok(engine.drain(args.grace).await)
+        let deadline = tokio::time::Instant::now() + args.grace;
+        let is_settled = || engine.view().books().outputs.iter().all(|output| output.unsent + output.kept == 0);
+        while !is_settled() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        anyhow::Ok(engine.drain(LAST_WORDS).await)
     });
     runtime.shutdown_timeout(Duration::from_millis(500));
     let mut kept = 0;
