@@ -104,7 +104,9 @@ fn parse(words: &[String]) -> Result<Args, String> {
     }
     match (&args.config, &args.path) {
         (None, None) => Err("say whose dead letters: -c FILE, or --path DIR".to_owned()),
-        (None, Some(_)) if verb == Verb::Replay => Err("a replay needs the configuration: -c FILE".to_owned()),
+        (None, Some(_)) if verb == Verb::Replay => {
+            Err("a replay needs the configuration: -c FILE".to_owned())
+        }
         _ => Ok(args),
     }
 }
@@ -117,7 +119,9 @@ fn place(args: &Args, registry: &Registry) -> anyhow::Result<PathBuf> {
     let run = Run { config: args.config.clone(), ..Run::default() };
     let (assembled, _) = run::assembled(&run, registry, true);
     let Some((path, _)) = assembled.pipeline.dead_letters else {
-        anyhow::bail!("this configuration keeps no dead letters: `storage.keep.rejected On` in [SERVICE] does")
+        anyhow::bail!(
+            "this configuration keeps no dead letters: `storage.keep.rejected On` in [SERVICE] does"
+        )
     };
     Ok(path)
 }
@@ -190,7 +194,9 @@ fn replay(args: &Args, registry: &Registry) -> anyhow::Result<Exit> {
     anyhow::ensure!(sound, "the configuration has errors; `ikada -c FILE -D` lists them");
     let place = match (&args.path, &assembled.pipeline.dead_letters) {
         (Some(path), _) | (None, Some((path, _))) => path.clone(),
-        (None, None) => anyhow::bail!("this configuration keeps no dead letters: `storage.keep.rejected On` in [SERVICE] does"),
+        (None, None) => anyhow::bail!(
+            "this configuration keeps no dead letters: `storage.keep.rejected On` in [SERVICE] does"
+        ),
     };
     let moved = place.join("replaying");
     let found = files(&place, args.output.as_deref())?;
@@ -216,7 +222,8 @@ fn replay(args: &Args, registry: &Registry) -> anyhow::Result<Exit> {
     let report = runtime.block_on(async {
         let engine = Engine::start(assembled.pipeline).await?;
         let deadline = tokio::time::Instant::now() + args.grace;
-        let is_settled = || engine.view().books().outputs.iter().all(|output| output.unsent + output.kept == 0);
+        let is_settled =
+            || engine.view().books().outputs.iter().all(|output| output.unsent + output.kept == 0);
         while !is_settled() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -259,6 +266,9 @@ mod tests {
         assert_eq!(parsed("replay --path x").unwrap_err(), "a replay needs the configuration: -c FILE");
         assert_eq!(parsed("list --path").unwrap_err(), "`--path` needs a value");
         let args = parsed("replay -c a.conf --output s3.0 --grace 5").unwrap();
-        assert_eq!((args.verb, args.output.as_deref(), args.grace.as_secs()), (Verb::Replay, Some("s3.0"), 5));
+        assert_eq!(
+            (args.verb, args.output.as_deref(), args.grace.as_secs()),
+            (Verb::Replay, Some("s3.0"), 5)
+        );
     }
 }

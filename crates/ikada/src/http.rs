@@ -237,7 +237,10 @@ fn books_exposition(books: &ikada_engine::Report) -> String {
             ("unmatched", input.unmatched),
         ];
         for (fate, count) in fates {
-            append(&mut text, format_args!("ikada_input_records_total{{name=\"{name}\",fate=\"{fate}\"}} {count}\n"));
+            append(
+                &mut text,
+                format_args!("ikada_input_records_total{{name=\"{name}\",fate=\"{fate}\"}} {count}\n"),
+            );
         }
     }
     text.push_str(
@@ -253,12 +256,17 @@ fn books_exposition(books: &ikada_engine::Report) -> String {
             ("on_disk", output.kept),
         ];
         for (fate, count) in fates {
-            append(&mut text, format_args!("ikada_output_records{{name=\"{name}\",fate=\"{fate}\"}} {count}\n"));
+            append(
+                &mut text,
+                format_args!("ikada_output_records{{name=\"{name}\",fate=\"{fate}\"}} {count}\n"),
+            );
         }
         for (reason, count) in &output.dropped {
             append(
                 &mut text,
-                format_args!("ikada_output_records{{name=\"{name}\",fate=\"dropped\",reason=\"{reason}\"}} {count}\n"),
+                format_args!(
+                    "ikada_output_records{{name=\"{name}\",fate=\"dropped\",reason=\"{reason}\"}} {count}\n"
+                ),
             );
         }
         append(

@@ -31,8 +31,11 @@ fn check(words: &[String]) -> u8 {
         code
     };
     let done = match is_about_a_task(words) {
-        true => taskdef::Args::parse(words.iter().cloned()).map(|args| with_log(&|| taskdef::run(&args, &registry))),
-        false => check::args::parse(words.iter().cloned()).map(|args| with_log(&|| check::run(&args, &registry))),
+        true => taskdef::Args::parse(words.iter().cloned())
+            .map(|args| with_log(&|| taskdef::run(&args, &registry))),
+        false => {
+            check::args::parse(words.iter().cloned()).map(|args| with_log(&|| check::run(&args, &registry)))
+        }
     };
     match done {
         Ok(code) => code,

@@ -106,7 +106,7 @@ impl Rig {
         }
         let chunk = builder.finish(Receipt::unwatched());
         let share = Share::new(Receipt::unwatched(), chunk.len() as u32, self.ledger.clone());
-        let share = share.keeping(chunk.clone());
+        share.keep_source(chunk.clone());
         let now = Instant::now();
         self.output.push(Routed { chunk, share: Arc::new(share), due: now + Duration::from_secs(1) }, now);
         self.take_ready();

@@ -116,7 +116,11 @@ impl Place<'_> {
         let fixed: Vec<_> = self.inputs.iter().map(|input| self.fixed_tag(input)).collect();
         let is_given = fixed.iter().flatten().any(|tag| tag == subject);
         let is_name = fixed.contains(&None) && !subject.contains('.') && !subject.contains("-firelens-");
-        if is_name && !is_given && count(&container) >= count(subject) { container } else { subject.to_owned() }
+        if is_name && !is_given && count(&container) >= count(subject) {
+            container
+        } else {
+            subject.to_owned()
+        }
     }
 
     /// The one tag an input gives; `None` where it takes what its clients say, or makes it of a path.

@@ -187,10 +187,7 @@ pub fn check(
     };
     let Some(task) = Task::of(&root) else {
         let finding = Diagnostic::error(codes::TASK_DEFINITION, "there is no list `containerDefinitions`");
-        return alone(
-            root.span,
-            finding.help("`aws ecs describe-task-definition` gives a task definition"),
-        );
+        return alone(root.span, finding.help("`aws ecs describe-task-definition` gives a task definition"));
     };
     let mut found = Found::new();
     let Some(router) = rules::router(&task, &mut found) else {
