@@ -28,11 +28,15 @@
 
 use ikada_plugin::registry::FilterPlugin;
 
+pub mod aws_metadata;
 mod beside;
 pub mod checklist;
 pub mod content_modifier;
+pub mod ecs;
+mod ecs_agent;
 pub mod expect;
 pub mod grep;
+mod metadata_http;
 pub mod modify;
 pub mod multiline;
 pub mod nest;
@@ -50,8 +54,10 @@ pub mod type_converter;
 #[must_use]
 pub fn filters() -> Vec<FilterPlugin> {
     vec![
+        aws_metadata::plugin(),
         checklist::plugin(),
         content_modifier::plugin(),
+        ecs::plugin(),
         expect::plugin(),
         grep::plugin(),
         modify::plugin(),

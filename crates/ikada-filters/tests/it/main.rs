@@ -1,6 +1,9 @@
 //! The filters as the engine meets them: built from sections, fed with records.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod aws_metadata;
+mod ecs;
+mod endpoint;
 mod findings;
 mod grep;
 mod guide;
