@@ -177,6 +177,12 @@ impl Loaded {
             let tried: Vec<String> = candidates.iter().map(|path| format!("`{}`", path.display())).collect();
             let tried = if tried[0] == tried[1] { &tried[..1] } else { &tried[..] };
             let message = format!("the {} file `{}` does not exist", holds.word, path.display());
+            if holds.word == PARSERS.word && candidates.iter().any(|path| is_of_the_image(path)) {
+                let message = format!("the parsers file `{}` is not there", path.display());
+                let help = "what Fluent Bit's image has in it is built in";
+                self.diagnostics.push(Diagnostic::note(codes::NO_EFFECT, message).at(span).help(help));
+                return;
+            }
             let help = format!("tried {}", tried.join(", "));
             self.diagnostics.push(Diagnostic::error(codes::UNREADABLE_FILE, message).at(span).help(help));
             return;
@@ -225,6 +231,38 @@ impl FileOf {
     }
 }
 
+/// Whether a path is that of a parsers file which Fluent Bit's image, or that of AWS, has from the start.
+fn is_of_the_image(path: &Path) -> bool {
+    let folder = path.parent().is_some_and(|folder| {
+        ["/fluent-bit/etc", "/fluent-bit/parsers"].iter().any(|known| folder == Path::new(known))
+    });
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    folder && name.starts_with("parsers") && name.ends_with(".conf")
+}
+
 fn directory_of(path: &Path) -> PathBuf {
     path.parent().unwrap_or(Path::new("/")).to_path_buf()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loaded(path: &str) -> Loaded {
+        let text = format!("[SERVICE]\n    Parsers_File {path}\n");
+        let (files, env, root) = (MemoryFiles::new(), MapEnv::new(), Path::new("/"));
+        let mut loaded = load_text("a.conf", text, &files, &env, root);
+        loaded.add_named_files(&files, &env, root);
+        loaded
+    }
+
+    #[test]
+    fn the_parsers_files_of_the_image_need_not_be_there() {
+        for path in ["/fluent-bit/parsers/parsers.conf", "/fluent-bit/etc/parsers_multiline.conf"] {
+            assert!(!loaded(path).diagnostics.has_errors(), "{path}");
+        }
+        for path in ["/fluent-bit/etc/extra.conf", "/etc/parsers.conf", "parsers.conf"] {
+            assert!(loaded(path).diagnostics.has_errors(), "{path}");
+        }
+    }
 }

@@ -166,7 +166,9 @@ impl Place<'_> {
 
     fn follow(&self, tag: &str, given_by: Option<String>) -> (Way, Vec<(String, Option<String>)>) {
         let takes = |stage: &&Stage| stage.matcher.matches(tag.as_bytes());
-        let filters: Vec<&Stage> = self.filters.iter().filter(takes).collect();
+        // What a filter re-tags passes all filters but that one.
+        let is_other = |stage: &&Stage| given_by.as_deref() != Some(stage.instance.name());
+        let filters: Vec<&Stage> = self.filters.iter().filter(takes).filter(is_other).collect();
         let outputs = self.outputs.iter().filter(takes);
         let new = filters.iter().flat_map(|stage| {
             let by = stage.instance.name().to_owned();
