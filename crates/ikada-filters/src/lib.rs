@@ -36,6 +36,8 @@ pub mod ecs;
 mod ecs_agent;
 pub mod expect;
 pub mod grep;
+#[cfg(feature = "lua")]
+pub mod lua;
 mod metadata_http;
 pub mod modify;
 pub mod multiline;
@@ -60,6 +62,8 @@ pub fn filters() -> Vec<FilterPlugin> {
         ecs::plugin(),
         expect::plugin(),
         grep::plugin(),
+        #[cfg(feature = "lua")]
+        lua::plugin(),
         modify::plugin(),
         multiline::plugin(),
         nest::plugin(),

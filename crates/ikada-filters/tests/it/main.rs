@@ -8,6 +8,8 @@ mod findings;
 mod grep;
 mod guide;
 mod hostile;
+#[cfg(feature = "lua")]
+mod lua;
 mod modify;
 mod multiline;
 mod nest;
