@@ -166,7 +166,7 @@ fn objects(moto: &Moto) -> Vec<Value> {
              for entry in page.get('Contents', []):\n        \
                  object = s3.get_object(Bucket='logs', Key=entry['Key'])\n        \
                  body, encoding = object['Body'].read(), object.get('ContentEncoding')\n        \
-                 text = gzip.decompress(body) if encoding == 'gzip' else body\n        \
+                 text = gzip.decompress(body) if body[:2] == b'\\x1f\\x8b' else body\n        \
                  found.append({'key': entry['Key'], 'text': text.decode(), 'size': len(body), 'encoding': encoding,\n            \
                      'type': object['ContentType'], 'etag': object['ETag'].strip('\"'), 'class': object.get('StorageClass')})\n\
          answer(found)",
@@ -245,7 +245,7 @@ fn s3_holds_a_small_object_for_each_tag_uploaded_whole() {
         let key = object["key"].as_str().unwrap();
         let uuid = key.strip_prefix(&format!("web/{part}/{date}-")).and_then(|rest| rest.strip_suffix(".gz"));
         assert!(uuid.is_some_and(|uuid| uuid.len() == 8), "{key}");
-        assert_eq!(object["encoding"], "gzip");
+        assert!(object["encoding"].is_null(), "a name with .gz says it");
         assert_eq!(object["type"], "application/x-ndjson");
         assert_eq!(object["class"], "STANDARD_IA");
         assert!(!object["etag"].as_str().unwrap().contains('-'), "it was uploaded whole");
@@ -272,7 +272,7 @@ fn s3_holds_a_large_object_uploaded_in_parts_as_one_gzip_stream() {
     let objects = objects(&moto);
     assert_eq!(objects.len(), 1);
     assert_eq!(objects[0]["key"], format!("large/{TAG}.gz"));
-    assert_eq!(objects[0]["encoding"], "gzip");
+    assert!(objects[0]["encoding"].is_null(), "a name with .gz says it");
     assert!(objects[0]["size"].as_u64().unwrap() > 5 * 1024 * 1024, "it is too large for one part");
     let (_, parts) = objects[0]["etag"].as_str().unwrap().split_once('-').expect("it was uploaded in parts");
     assert!(parts.parse::<usize>().unwrap() >= 2);

@@ -26,6 +26,14 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// No more than so many seconds' worth is sent at once.
 const BURST: f64 = 0.05;
 
+/// A destination that still throttles so many of the calls after so many cuts in a row does not do it for their rate.
+const STUBBORN_SHARE: f64 = 0.3;
+const STUBBORN_CUTS: u32 = 3;
+/// Answers that are looked at between two cuts, at least.
+const ANSWERS: u32 = 4;
+/// For so long throttling is then taken for chance, and what was refused is simply sent again.
+const DEAF: Duration = Duration::from_secs(10);
+
 /// The rate for one destination.
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -49,6 +57,11 @@ struct State {
     taken: f64,
     /// What was taken per second in the window before.
     measured: Option<f64>,
+    /// Answers since the last cut that took something, and that throttled.
+    answers: (u32, u32),
+    /// Cuts in a row that changed nothing.
+    in_vain: u32,
+    deaf_until: Option<Instant>,
 }
 
 static ALL: LazyLock<Mutex<HashMap<String, Weak<Pace>>>> = LazyLock::new(Mutex::default);
@@ -77,6 +90,9 @@ impl Pace {
             since: now,
             taken: 0.0,
             measured: None,
+            answers: (0, 0),
+            in_vain: 0,
+            deaf_until: None,
         };
         Self { floor, state: Mutex::new(state) }
     }
@@ -97,6 +113,7 @@ impl Pace {
         let now = Instant::now();
         let mut state = self.lock();
         state.taken += units;
+        state.answers.0 += 1;
         state.measure(now);
         state.grow(now);
     }
@@ -105,6 +122,7 @@ impl Pace {
     pub(crate) fn throttled(&self) {
         let now = Instant::now();
         let mut state = self.lock();
+        state.answers.1 += 1;
         state.cut(self.floor, now);
     }
 
@@ -152,8 +170,28 @@ impl State {
         self.rate = Some(rate * (1.0 + growth * passed));
     }
 
+    /// Whether cuts do not help: then the rate is given up for a while.
+    fn is_in_vain(&mut self, now: Instant) -> bool {
+        let (took, refused) = self.answers;
+        if self.rate.is_none() || took + refused < ANSWERS {
+            self.answers = if self.rate.is_none() { (0, 0) } else { self.answers };
+            return false;
+        }
+        self.answers = (0, 0);
+        let share = f64::from(refused) / f64::from(took + refused);
+        self.in_vain = if share >= STUBBORN_SHARE { self.in_vain + 1 } else { 0 };
+        if self.in_vain < STUBBORN_CUTS {
+            return false;
+        }
+        (self.in_vain, self.rate, self.deaf_until) = (0, None, Some(now + DEAF));
+        true
+    }
+
     fn cut(&mut self, floor: f64, now: Instant) {
         if self.rate.is_some() && now.saturating_duration_since(self.last_cut) < CUTS_APART {
+            return;
+        }
+        if self.deaf_until.is_some_and(|until| now < until) || self.is_in_vain(now) {
             return;
         }
         let time = now.saturating_duration_since(self.since).as_secs_f64();
@@ -176,6 +214,27 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn throttling_by_chance_does_not_slow_down_for_long() {
+        let pace = Pace::new(1000.0);
+        let start = Instant::now();
+        let mut sent = 0.0;
+        for call in 0u32.. {
+            if sent >= 100_000.0 {
+                break;
+            }
+            pace.turn(500.0).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if call % 2 == 0 {
+                pace.throttled();
+            } else {
+                pace.taken(500.0);
+                sent += 500.0;
+            }
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    }
 
     /// A destination that takes so many units a second, with one second's worth in hand.
     struct Quota {
