@@ -238,14 +238,16 @@ impl Routes {
         if let Start::Behind(at) = way.start
             && let Place::Output(exit) = self.stages[at].place
         {
-            return pushes.extend(self.exit(exit, chunk, &way, Some(at)));
+            return self.exit(exit, chunk, &way, Some(at), pushes);
         }
         let links = self.links(&plan, &way);
         let Some(chunk) = self.filter(&links, chunk, &way, ways) else { return };
         if plan.outputs.is_empty() {
             self.unmatched(input, self.entrances.get(way.input), &chunk);
         }
-        pushes.extend(plan.outputs.iter().filter_map(|at| self.exit(*at, chunk.clone(), &way, None)));
+        for at in &plan.outputs {
+            self.exit(*at, chunk.clone(), &way, None, pushes);
+        }
     }
 
     /// The filters that a chunk passes: the input's processors, then those of its plan.
@@ -360,7 +362,7 @@ impl Routes {
     }
 
     /// Books a chunk on an output, after its processors. `behind` is the processor that held it back.
-    fn exit(&self, at: usize, chunk: Chunk, way: &Way, behind: Option<usize>) -> Option<Push> {
+    fn exit(&self, at: usize, chunk: Chunk, way: &Way, behind: Option<usize>, pushes: &mut Vec<Push>) {
         let exit = &self.exits[at];
         let own: Vec<_> = (0..self.stages.len())
             .filter(|stage| self.stages[*stage].place == Place::Output(at))
@@ -375,7 +377,15 @@ impl Routes {
                     start: Start::Retagged { by: usize::MAX, times: MOST_RETAGS },
                     how: way.how,
                 };
-                self.filter(&own, chunk, &way, &mut VecDeque::new())?
+                let mut late = VecDeque::new();
+                let kept = self.filter(&own, chunk, &way, &mut late);
+                for (chunk, way) in late {
+                    // Held back by a processor, under another tag: it goes on behind it, to this output.
+                    let Start::Behind(stage) = way.start else { continue };
+                    self.exit(at, chunk, &way, Some(stage), pushes);
+                }
+                let Some(kept) = kept else { return };
+                kept
             }
         };
         let share = Share::new(chunk.receipt().clone(), chunk.len() as u32, exit.ledger.clone());
@@ -388,7 +398,11 @@ impl Routes {
             durable: entrance.is_some_and(|entrance| entrance.durable),
             policy,
         };
-        Some(Push { exit: at, routed: Routed { chunk, share: Arc::new(share), due: way.how.due }, from })
+        pushes.push(Push {
+            exit: at,
+            routed: Routed { chunk, share: Arc::new(share), due: way.how.due },
+            from,
+        });
     }
 
     /// Hands chunks to their outputs, which wait for room one beside the other: a full queue keeps nothing from another one.

@@ -264,3 +264,14 @@ async fn a_record_that_leads_a_filter_to_a_bug_costs_nobody_else_anything() {
     assert_eq!(numbers, (0..20).filter(|n| *n != 13).collect::<Vec<_>>());
     assert_eq!((report.bugs, report.inputs[0].filtered, heard.lock().unwrap().len()), (1, 1, 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_outputs_processor_held_back_under_another_tag_reaches_that_output() {
+    let (seen, heard) = (Seen::answering([]), Heard::default());
+    let mut outputs = vec![to("*", &seen)];
+    outputs[0].processors.push(slot("p.0", "*", Pairs::default()));
+    let inputs = vec![input("in.0", script(steps(&["a", "b"], 1), &heard), None)];
+    let report = played(Pipeline { inputs, outputs, ..Pipeline::default() }).await;
+    assert!(report.is_clean());
+    assert_eq!((report.outputs[0].sent, heard.lock().unwrap().len()), (1, 2));
+}
