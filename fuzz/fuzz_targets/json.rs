@@ -1,4 +1,4 @@
 //! Text as JSON.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| ikada_parse::fuzz_json(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ikada_parse::fuzz::fuzz_json(data));

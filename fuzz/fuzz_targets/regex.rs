@@ -1,4 +1,4 @@
 //! An expression and a subject.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| ikada_parse::fuzz_regex(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ikada_parse::fuzz::fuzz_regex(data));

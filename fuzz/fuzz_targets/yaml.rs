@@ -1,4 +1,4 @@
 //! A configuration in YAML.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| ikada_config::fuzz_yaml(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ikada_config::fuzz::fuzz_yaml(data));

@@ -42,12 +42,42 @@ pub(crate) fn findings() -> Result<Vec<String>> {
         findings.extend(first_lines(package)?);
     }
     let root = workspace::root();
+    findings.extend(fuzz_targets(&root)?);
     for path in files(&root)? {
         let shown = path.strip_prefix(&root).unwrap_or(&path).display().to_string();
         // Files that are no text hold no words.
         let Ok(text) = fs::read_to_string(&path) else { continue };
         findings.extend(leftovers(&shown, &text));
         findings.extend(wall_clock(&shown, &text));
+    }
+    Ok(findings)
+}
+
+/// Every fuzz body of a crate has its target, and every target its body: targets are built on nightly only, so nothing else
+/// would say so.
+fn fuzz_targets(root: &Path) -> Result<Vec<String>> {
+    let mut bodies = Vec::new();
+    for package in fs::read_dir(root.join("crates"))? {
+        let package = package?.path();
+        let Ok(text) = fs::read_to_string(package.join("src/fuzz.rs")) else { continue };
+        let library = package.file_name().unwrap_or_default().to_string_lossy().replace('-', "_");
+        let names = text.lines().filter_map(|line| line.strip_prefix("pub fn ")?.split_once('('));
+        bodies.extend(names.map(|(name, _)| format!("{library}::fuzz::{name}(data)")));
+    }
+    let mut targets = Vec::new();
+    let manifest = fs::read_to_string(root.join("fuzz/Cargo.toml"))?;
+    for target in fs::read_dir(root.join("fuzz/fuzz_targets"))? {
+        let path = target?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if manifest.contains(&format!("fuzz_targets/{name}")) {
+            targets.push(fs::read_to_string(&path)?);
+        }
+    }
+    let without_target = bodies.iter().filter(|body| !targets.iter().any(|text| text.contains(*body)));
+    let mut findings: Vec<String> =
+        without_target.map(|body| format!("fuzz/Cargo.toml: no target calls {body}")).collect();
+    if targets.len() != bodies.len() {
+        findings.push(format!("fuzz/Cargo.toml: {} targets for {} bodies", targets.len(), bodies.len()));
     }
     Ok(findings)
 }

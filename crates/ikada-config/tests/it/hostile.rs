@@ -1,6 +1,6 @@
 //! Whatever bytes come in, the loader returns, and its spans lie inside the text.
 
-use ikada_config::{fuzz_classic, fuzz_yaml};
+use ikada_config::fuzz::{fuzz_classic, fuzz_yaml};
 use proptest::prelude::*;
 
 use super::*;

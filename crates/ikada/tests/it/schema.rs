@@ -10,6 +10,9 @@ use serde_json::{Map, Number, Value};
 
 use super::findings_of;
 
+#[path = "../../../ikada-config/tests/it/yaml_mistakes/table.rs"]
+mod mistakes;
+
 /// A configuration that uses every part of the format.
 const WHOLE: &str = r#"
 service: { flush: 1, grace: 30, log_level: info }
@@ -109,18 +112,46 @@ fn shipped_examples_in_yaml_are_valid() {
     assert!(seen > 0);
 }
 
+/// What no schema can see: names that refer to another place, and what YAML itself resolves before a schema is asked.
+const BEYOND_A_SCHEMA: &[&str] = &["missing-include", "yaml-alias"];
+
+#[test]
+fn the_schema_refuses_the_mistakes_and_takes_what_their_helps_say() {
+    let schema = schema(&registry());
+    let mut failures = Vec::new();
+    let mut refused = 0;
+    for (mistake, findings, followed) in mistakes::MISTAKES {
+        let is_beyond = |line: &&&str| BEYOND_A_SCHEMA.iter().any(|code| line.contains(&format!("[{code}]")));
+        if !findings.iter().all(|line| is_beyond(&line)) {
+            refused += 1;
+            if problems(&schema, mistake).is_empty() {
+                failures.push(format!("taken, with {findings:?}:\n{mistake}"));
+            }
+        }
+        let problems = problems(&schema, followed);
+        if !problems.is_empty() {
+            failures.push(format!("refused, with {problems:?}:\n{followed}"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    assert!(refused > 60, "{refused}");
+}
+
 fn problems(schema: &Value, text: &str) -> Vec<String> {
     let mut problems = Vec::new();
-    Checker { root: schema }.check(schema, &value_of(text), "", &mut problems);
+    match value_of(text) {
+        Ok(value) => Checker { root: schema }.check(schema, &value, "", &mut problems),
+        Err(error) => problems.push(error),
+    }
     problems
 }
 
 /// Reads YAML as JSON, with the types that YAML gives words without quotes.
-fn value_of(text: &str) -> Value {
+fn value_of(text: &str) -> Result<Value, String> {
     let mut open: Vec<Value> = vec![Value::Array(Vec::new())];
     let mut keys: Vec<Option<String>> = vec![None];
     for event in Parser::new_from_str(text) {
-        let done = match event.unwrap().0 {
+        let done = match event.map_err(|error| error.to_string())?.0 {
             Event::Scalar(text, ScalarStyle::Plain, ..) => plain(&text),
             Event::Scalar(text, ..) => Value::String(text.into_owned()),
             Event::SequenceStart(..) => {
@@ -137,18 +168,23 @@ fn value_of(text: &str) -> Value {
                 keys.pop();
                 open.pop().unwrap()
             }
+            Event::Alias(_) => Value::Null,
             _ => continue,
         };
         match (open.last_mut().unwrap(), keys.last_mut().unwrap()) {
             (Value::Array(list), _) => list.push(done),
             (Value::Object(map), key) => match key.take() {
-                Some(key) => drop(map.insert(key, done)),
+                Some(key) => {
+                    if map.insert(key.clone(), done).is_some() {
+                        return Err(format!("`{key}` stands twice"));
+                    }
+                }
                 None => *key = Some(done.as_str().map_or_else(|| done.to_string(), str::to_owned)),
             },
             _ => unreachable!("only lists and maps are open"),
         }
     }
-    open[0][0].clone()
+    Ok(open[0].get(0).cloned().unwrap_or(Value::Null))
 }
 
 fn plain(text: &str) -> Value {
