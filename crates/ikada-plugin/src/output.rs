@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use ikada_record::{Chunk, Share};
+use ikada_record::{Chunk, Share, Tag, Timestamp};
 use tokio::time::Instant;
 
 use crate::{BoxFuture, Outcome};
@@ -44,6 +44,12 @@ pub trait Output: Send {
     /// ended and at [`due`](Self::due). A drain pushes all the same: what inputs still hold is bounded by themselves.
     fn is_full(&self) -> bool {
         false
+    }
+
+    /// What it would call at its destination what it takes under a tag at this time: pairs of a word and a name, as `log group` and
+    /// `/ecs/shop`. For people, without I/O; a name that depends on a record is shown as it is written.
+    fn names(&self, _tag: &Tag, _now: Timestamp) -> Vec<(&'static str, String)> {
+        Vec::new()
     }
 
     /// How many batches may be under way at once. Batches of one lane are still sent one after another.

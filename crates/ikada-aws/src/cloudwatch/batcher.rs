@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use ikada_plugin::{Batch, Delivery, Output, Part, Routed, add_part};
-use ikada_record::{DropReason, Entry, Share, Tag, record_at};
+use ikada_record::{DropReason, Entry, Share, Tag, Timestamp, record_at};
 use tokio::time::Instant;
 
 use super::events::{Events, MAX_MESSAGE, Mark};
@@ -369,6 +369,11 @@ impl Output for Batcher {
 
     fn held(&self) -> usize {
         self.open_bytes + self.ready_bytes
+    }
+
+    fn names(&self, tag: &Tag, _: Timestamp) -> Vec<(&'static str, String)> {
+        let (group, stream) = self.names.shown(tag);
+        vec![("log group", group), ("log stream", stream)]
     }
 
     fn in_flight(&self) -> usize {

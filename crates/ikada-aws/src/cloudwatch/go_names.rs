@@ -85,6 +85,27 @@ impl GoTemplate {
         self.0.iter().any(|piece| matches!(piece, Piece::Ecs(_)))
     }
 
+    /// The name with what the tag says filled in; references to records and to ECS stay.
+    pub(super) fn shown(&self, tag: &Tag) -> String {
+        let mut name = String::new();
+        let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(bytes) => name.push_str(&text(bytes)),
+                Piece::Tag => name.push_str(&text(tag.as_bytes())),
+                Piece::TagPart(n) => {
+                    let part = tag.as_bytes().splitn(PARTS, |byte| *byte == b'.').nth(*n);
+                    name.push_str(&part.map_or_else(|| TAG_PARTS[*n].to_owned(), text));
+                }
+                Piece::Ecs(Ecs::TaskId) => name.push_str("$(ecs_task_id)"),
+                Piece::Ecs(Ecs::Cluster) => name.push_str("$(ecs_cluster)"),
+                Piece::Ecs(Ecs::TaskArn) => name.push_str("$(ecs_task_arn)"),
+                Piece::Key { shown, .. } => name.push_str(shown),
+            }
+        }
+        name
+    }
+
     /// Appends the name, with marks for what ECS knows.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Which group and stream an entry goes to.
 
 use ikada_msgpack::MapView;
-use ikada_record::Tag;
+use ikada_record::{Tag, record_at};
 use ikada_record::accessor::{Part, Template};
 
 use super::go_names::{GoTemplate, NotThere, is_mark};
@@ -32,6 +32,17 @@ impl Pattern {
         match self {
             Self::C(template) => template.parts().iter().any(|part| matches!(part, Part::Field(_))),
             Self::Go(template) => template.differs_by_record(),
+        }
+    }
+
+    /// The name with what the tag says filled in.
+    fn shown(&self, tag: &Tag) -> String {
+        match self {
+            Self::C(template) if self.differs_by_record() => template.to_string(),
+            Self::C(template) => written(|out| {
+                template.render(out, tag, record_at(&[0x80])).ok();
+            }),
+            Self::Go(template) => template.shown(tag),
         }
     }
 
@@ -96,6 +107,22 @@ impl Names {
         missing
     }
 
+    /// Both names for people. What a record or ECS has to say stays as it is written.
+    pub(super) fn shown(&self, tag: &Tag) -> (String, String) {
+        let group = match &self.group_template {
+            Some(template) => template.shown(tag),
+            None => written(|out| write_group(out, self.group.as_bytes())),
+        };
+        let stream = match (&self.stream_template, &self.stream) {
+            (Some(template), _) => template.shown(tag),
+            (None, PlainStream::Literal(name)) => written(|out| write_stream(out, name.as_bytes())),
+            (None, PlainStream::Prefix(prefix)) => {
+                written(|out| write_stream(out, &[prefix.as_bytes(), tag.as_bytes()].concat()))
+            }
+        };
+        (group, stream)
+    }
+
     /// Writes the name a template makes; `false` if it makes none.
     fn by_template<'t>(
         &self,
@@ -134,6 +161,12 @@ impl Names {
         }
         true
     }
+}
+
+fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut out = Vec::new();
+    write(&mut out);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Writes a group's name: what is not allowed in one becomes a dot, and what is too long is cut.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ikada_plugin::{Batch, Delivery, Output, Part, Routed, add_part};
-use ikada_record::{DropReason, Entry, Share};
+use ikada_record::{DropReason, Entry, Share, Tag, Timestamp};
 use tokio::time::Instant;
 
 use super::arena::Records;
@@ -419,6 +419,10 @@ impl Output for Batcher {
             _ => self.joined.bytes.len(),
         };
         open + joined + self.ready_bytes
+    }
+
+    fn names(&self, _: &Tag, _: Timestamp) -> Vec<(&'static str, String)> {
+        vec![self.sender.name()]
     }
 
     fn in_flight(&self) -> usize {

@@ -51,6 +51,12 @@ impl fmt::Debug for Sender {
 }
 
 impl Sender {
+    /// What the service calls its stream, and the stream's name.
+    pub(crate) fn name(&self) -> (&'static str, String) {
+        let word = if self.shape.has_keys { "stream" } else { "delivery stream" };
+        (word, self.stream.clone())
+    }
+
     /// `place` tells the stream from others of its name: region and endpoint.
     pub(crate) fn new(
         put: Box<dyn Put>,

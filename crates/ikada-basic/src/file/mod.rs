@@ -18,7 +18,7 @@ use ikada_diag::Diagnostics;
 use ikada_options::{ByteSize, Options, PropertyBag, Spanned};
 use ikada_plugin::registry::BuildContext;
 use ikada_plugin::{Batch, InstanceId, Output, Routed};
-use ikada_record::{DropReason, Entry};
+use ikada_record::{DropReason, Entry, Tag, Timestamp};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -186,6 +186,10 @@ fn write(writer: &Writer, names_columns: bool, open: &mut Open, routed: &Routed,
 }
 
 impl Output for FileOutput {
+    fn names(&self, tag: &Tag, _: Timestamp) -> Vec<(&'static str, String)> {
+        vec![("file", self.names.shown(tag).display().to_string())]
+    }
+
     fn push(&mut self, routed: Routed, _: Instant) {
         if self.names.differ() {
             self.push_each(&routed);

@@ -106,6 +106,13 @@ impl Names {
         directory.join(fixed(&self.file).unwrap_or_else(|| safe_name(tag)))
     }
 
+    /// The file of a tag for people; what depends on an entry is shown as it is written.
+    pub(super) fn shown(&self, tag: &Tag) -> PathBuf {
+        let written = |text: &Text| PathBuf::from(text.template.to_string());
+        let directory = self.path.as_ref().map(written).unwrap_or_default();
+        directory.join(self.file.as_ref().map_or_else(|| safe_name(tag), written))
+    }
+
     /// The file of an entry.
     pub(super) fn of_entry(&mut self, tag: &Tag, entry: &Entry<'_>) -> Place {
         let Some(path) = self.named(tag, entry) else {

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use ikada_msgpack::{MapView, View};
 use ikada_plugin::{Batch, Output, Part, Routed, add_part};
 use ikada_record::json::{self, DateKey, JsonStyle};
-use ikada_record::{DropReason, Entry, Tag};
+use ikada_record::{DropReason, Entry, Tag, Timestamp};
 use tokio::time::Instant;
 
 use super::gelf::{self, GelfKeys};
@@ -87,6 +87,10 @@ fn headers(map: MapView<'_>) -> HeaderMap {
 }
 
 impl Output for Http {
+    fn names(&self, _: &Tag, _: Timestamp) -> Vec<(&'static str, String)> {
+        vec![("address", self.target.url.to_string())]
+    }
+
     fn push(&mut self, routed: Routed, _: Instant) {
         if let Some(each) = self.each.take() {
             self.push_each(&each, &routed);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ikada_msgpack::write;
 use ikada_plugin::{Batch, Output, Part, Routed, add_part};
 use ikada_record::accessor::Template;
-use ikada_record::{Entry, Tag};
+use ikada_record::{Entry, Tag, Timestamp};
 use tokio::time::Instant;
 
 use super::encode::{Says, Shape, Tokens};
@@ -126,6 +126,10 @@ impl ForwardOut {
 }
 
 impl Output for ForwardOut {
+    fn names(&self, _: &Tag, _: Timestamp) -> Vec<(&'static str, String)> {
+        vec![("address", self.target.addresses().join(", "))]
+    }
+
     fn push(&mut self, routed: Routed, _: Instant) {
         let tag = routed.chunk.tag();
         let mut body = self.open.remove(tag).unwrap_or_else(|| Body::new(routed.due));

@@ -46,6 +46,11 @@ impl Target {
         Self { nodes, next: AtomicUsize::new(0), options, compression, write_time, answer_time }
     }
 
+    /// Where the servers are, as written.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.address.to_string()).collect()
+    }
+
     /// All servers in the order in which they are to be asked: from the one whose turn it is on, those that are down last.
     fn turn(&self) -> Vec<Arc<Node>> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);

@@ -13,6 +13,7 @@ use std::io::{IsTerminal, Write};
 
 use ikada_config::Loaded;
 use ikada_diag::Counts;
+use ikada_engine::OutputSlot;
 use ikada_plugin::registry::Registry;
 
 use crate::assemble::assemble;
@@ -31,13 +32,13 @@ pub fn run(check: &Check, registry: &Registry) -> u8 {
     }
     let (mut loaded, init) = load(&check.run);
     checks::unreadable_paths(&mut loaded, init.files());
-    assemble(&mut loaded, registry, true);
+    let built = assemble(&mut loaded, registry, true).pipeline.outputs;
     let banner = Banner::of(&loaded, init.sources());
     let text = match (check.from_fluent_bit, check.format) {
         (true, Format::Text) => migration::report(&loaded, registry).text(),
         (true, Format::Json) => migration::report(&loaded, registry).json(),
         (false, Format::Json) => json::of(&loaded, &banner),
-        (false, Format::Text) => text(&loaded, &banner),
+        (false, Format::Text) => text(&loaded, &built, &banner),
     };
     say(&text);
     exit_code(loaded.diagnostics.counts())
@@ -52,7 +53,7 @@ pub(crate) fn exit_code(counts: Counts) -> u8 {
     }
 }
 
-fn text(loaded: &Loaded, banner: &Banner) -> String {
+fn text(loaded: &Loaded, built: &[OutputSlot], banner: &Banner) -> String {
     let on_terminal = std::io::stdout().is_terminal();
     let mut text = String::new();
     for finding in loaded.diagnostics.by_place() {
@@ -67,7 +68,7 @@ fn text(loaded: &Loaded, banner: &Banner) -> String {
     for line in banner.lines() {
         text.push_str(&format!("{line}\n"));
     }
-    for line in examples::keys(loaded, chrono::Utc::now()) {
+    for line in examples::keys(loaded, built, chrono::Utc::now()) {
         text.push_str(&format!("{line}\n"));
     }
     let Counts { errors, warnings, notes } = loaded.diagnostics.counts();

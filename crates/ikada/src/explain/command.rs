@@ -78,7 +78,7 @@ impl Args {
 pub fn run(args: &Args, registry: &Registry) -> Exit {
     let (loaded, _) = load(&args.run);
     let mut checked = loaded.clone();
-    drop(assemble(&mut checked, registry, true));
+    let built = assemble(&mut checked, registry, true).pipeline.outputs;
     let exit = match checked.diagnostics.has_errors() {
         true => {
             render::findings(&checked.diagnostics, &checked.sources);
@@ -86,7 +86,7 @@ pub fn run(args: &Args, registry: &Registry) -> Exit {
         }
         false => Exit::Clean,
     };
-    let map = Map::of(&loaded, args.subject.as_deref(), chrono::Utc::now());
+    let map = Map::of(&loaded, &built, args.subject.as_deref(), chrono::Utc::now());
     let text = match args.format {
         Format::Text => draw::text(&map),
         Format::Dot => draw::dot(&map),

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use ikada_config::{Instance, Loaded, build_pipeline};
 use ikada_diag::{Diagnostics, Sources};
+use ikada_engine::OutputSlot;
 use ikada_route::{Matcher, Pattern, TagRegex};
 
 use super::names::{TASK_ID, names};
@@ -51,6 +52,7 @@ struct Stage {
 }
 
 struct Place<'m> {
+    built: &'m [OutputSlot],
     inputs: Vec<Instance>,
     filters: Vec<Stage>,
     outputs: Vec<Stage>,
@@ -59,11 +61,13 @@ struct Place<'m> {
 }
 
 impl Map {
-    /// Follows a tag or a container's name, or every tag that is known.
+    /// Follows a tag or a container's name, or every tag that is known. `built` are the outputs of this configuration, which say how they
+    /// name things.
     #[must_use]
-    pub fn of(loaded: &Loaded, subject: Option<&str>, now: DateTime<Utc>) -> Self {
+    pub fn of(loaded: &Loaded, built: &[OutputSlot], subject: Option<&str>, now: DateTime<Utc>) -> Self {
         let config = build_pipeline(&loaded.document, &mut Diagnostics::new());
         let place = Place {
+            built,
             inputs: config.inputs,
             filters: stages(config.filters),
             outputs: stages(config.outputs),
@@ -256,7 +260,7 @@ impl Place<'_> {
 
     fn output(&self, output: &Instance, tag: &str) -> Node {
         let mut about = matched(output);
-        about.extend(names(output, tag, self.now).into_iter().map(|(word, name)| format!("{word} {name}")));
+        about.extend(names(self.built, output, tag, self.now).into_iter().map(|(word, name)| format!("{word} {name}")));
         self.node(output, about)
     }
 }

@@ -6,6 +6,8 @@ use ikada_config::from_text;
 use super::command::{Args, Format};
 use super::draw;
 use super::map::Map;
+use crate::assemble::assemble;
+use crate::plugins::registry;
 
 const FIRELENS: &str = "\
 [INPUT]
@@ -49,7 +51,9 @@ const FIRELENS: &str = "\
 ";
 
 fn map(text: &str, subject: Option<&str>) -> Map {
-    Map::of(&from_text("a.conf", text), subject, DateTime::from_timestamp(1_700_000_000, 0).unwrap())
+    let loaded = from_text("a.conf", text);
+    let built = assemble(&mut loaded.clone(), &registry(), true).pipeline.outputs;
+    Map::of(&loaded, &built, subject, DateTime::from_timestamp(1_700_000_000, 0).unwrap())
 }
 
 #[test]
