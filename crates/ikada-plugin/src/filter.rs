@@ -1,11 +1,12 @@
 //! What stands between inputs and outputs.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use ikada_record::{ChunkBuilder, Entry, Fields, Receipt, Tag, Timestamp};
 use tokio::time::Instant;
 
-use crate::{BoxFuture, OnFull};
+use crate::{BoxFuture, OnFull, OwnMetrics};
 
 /// What a filter says of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -268,6 +269,11 @@ pub trait Filter: Send + Sync {
 
     /// Work of its own beside the records, as fetching metadata. Started once, dropped when the router ends.
     fn background(&self) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
+
+    /// Metrics that the filter makes of the records. Asked for once, at start; shown whenever someone scrapes.
+    fn metrics(&self) -> Option<Arc<dyn OwnMetrics>> {
         None
     }
 }

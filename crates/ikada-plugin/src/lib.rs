@@ -50,6 +50,7 @@
 use std::pin::Pin;
 
 mod context;
+mod exposition;
 mod filter;
 mod gather;
 mod input;
@@ -59,6 +60,7 @@ mod output;
 pub mod registry;
 
 pub use context::{Clock, FlushClock, InstanceId, Kind, Service, SystemClock};
+pub use exposition::{Families, Family, MetricType, OwnMetrics};
 pub use filter::{Effects, Emitted, EntryContext, Filter, Held, Verdict};
 pub use gather::Gatherer;
 pub use input::{Dispatch, Input, InputContext, InputError, OnFull, Router};
