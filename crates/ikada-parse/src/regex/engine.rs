@@ -1,5 +1,6 @@
 //! The three machines a pattern may run on.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fancy_regex::{Error as FancyError, RegexInput};
@@ -47,6 +48,18 @@ impl Engine {
         builder.oniguruma_mode(true).backtrack_limit(BACKTRACK_LIMIT).max_prog_size(PROGRAM_LIMIT);
         let regex = builder.build().map_err(fancy_error)?;
         Ok(Self::Backtracking(Box::new(regex)))
+    }
+
+    /// The pattern as the linear engine reads it, and whether its caret needs a second look; `None` for one that backtracks.
+    pub(super) fn linear(&self) -> Option<(Cow<'_, str>, bool)> {
+        match self {
+            Self::Literal(finder) => {
+                let text = std::str::from_utf8(finder.needle()).ok()?;
+                Some((regex::escape(text).into(), false))
+            }
+            Self::Plain(plain) => Some((plain.regex.as_str().into(), plain.caret_leads)),
+            Self::Backtracking(_) => None,
+        }
     }
 
     pub(super) fn is_match(&self, subject: &[u8]) -> Result<bool, Exhausted> {

@@ -32,6 +32,7 @@
 mod captures;
 mod dialect;
 mod engine;
+mod many;
 mod subject;
 
 use std::fmt;
@@ -43,6 +44,7 @@ pub use captures::{Captures, Slots};
 use dialect::{Carets, Groups, Lines, Source, Translation};
 pub use engine::BACKTRACK_LIMIT;
 use engine::{Engine, Exhausted, Plain};
+pub use many::{Answers, Many};
 use subject::Mended;
 
 /// Why a text is not a regular expression.

@@ -446,6 +446,24 @@ proptest! {
     }
 
     #[test]
+    fn many_asked_together_answer_as_each_does_alone(
+        patterns in proptest::collection::vec(patterns(), 1..8),
+        subjects in proptest::collection::vec(
+            proptest::collection::vec(proptest::sample::select(PIECES), 0..6), 1..4),
+    ) {
+        let members: Vec<_> = patterns.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect();
+        let Some(many) = Many::new(&members) else { return Ok(()) };
+        let mut answers = many.room();
+        for subject in subjects {
+            let subject = subject.concat();
+            many.ask(&subject, &mut answers);
+            for (number, member) in members.iter().enumerate() {
+                prop_assert_eq!(many.is_match(number, &subject, &answers), member.is_match(&subject), "{}", member);
+            }
+        }
+    }
+
+    #[test]
     fn no_text_makes_it_panic(pattern in "\\PC{0,20}", subject in proptest::collection::vec(any::<u8>(), 0..20)) {
         if let Ok(regex) = Regex::new(&pattern) {
             regex.is_match(&subject);
