@@ -24,12 +24,13 @@ use super::journal::Head;
 use super::kept::{KeptUpload, LeftOver};
 use super::key::{KeyFormat, Mark};
 use super::load::Load;
-use super::names::Names;
-use super::object::{InMemory, Object, OnDisk, Place};
+use super::names::{Name, Names, push_time};
+use super::object::{InMemory, Lines, Object, OnDisk, Place};
 use super::pool::Pool;
+use super::reads::Reads;
 use super::spool::{Found, Spool};
 use super::store::ObjectStore;
-use super::upload::{Upload, Uploads};
+use super::upload::Uploads;
 use super::zone::Period;
 use crate::seldom::Seldom;
 
@@ -48,12 +49,22 @@ const FULL: usize = 12 * 1024 * 1024;
 /// Bytes on their way to the disk from which on no more chunks are taken.
 const DISK_FULL: usize = 8 * 1024 * 1024;
 
+/// Bytes of lines that are written to the disk at once, whenever their entries are due.
+const WORTH_A_WRITE: usize = 1024 * 1024;
+
+/// The least that bodies may take in memory which are read from the disk for being sent, in bytes.
+const READS: usize = 12 * 1024 * 1024;
+
 /// How long the first entry waits for others before it is written to the disk.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// What the options come to.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
+    /// What tells this router and output from others, in every run.
+    pub(crate) source: u64,
+    /// Where objects go.
+    pub(crate) bucket: String,
     /// Names of objects.
     pub(crate) keys: KeyFormat,
     /// How objects are compressed.
@@ -79,11 +90,18 @@ impl Rules {
         let two = self.part_size.map_or(self.total_size as usize / 2 * 3, |size| 2 * size);
         FULL.max(two)
     }
+
+    /// Bytes of a buffer that most parts fit in. A part in a journal may be a whole write larger than the size at which it is full.
+    fn buffer(&self, is_on_disk: bool) -> usize {
+        let beyond = if is_on_disk { WORTH_A_WRITE + WORTH_A_WRITE / 2 } else { 4 * RUN };
+        self.part_size.map_or(2 * RUN, |size| size + beyond)
+    }
 }
 
 /// Gathers entries into objects.
 pub(crate) struct S3Output {
     rules: Rules,
+    keys: Arc<KeyFormat>,
     encoder: Encoder,
     uploads: Arc<Uploads>,
     spool: Option<Arc<Spool>>,
@@ -101,10 +119,14 @@ pub(crate) struct S3Output {
     opened: u64,
     /// Objects with entries that the disk has not been given, and when it is to be.
     unwritten: Vec<u64>,
+    /// Bytes of their lines.
+    unwritten_bytes: usize,
     write_at: Option<Instant>,
     /// When to look at the disk again.
     look_at: Option<Instant>,
     lines: Vec<u8>,
+    /// The times of their entries.
+    times: Vec<u8>,
     group: Vec<u8>,
     /// Bytes of `group` that stand for the tag.
     tag_len: usize,
@@ -128,7 +150,9 @@ impl S3Output {
         store: Arc<dyn ObjectStore>,
         spool: Option<(Arc<Spool>, Vec<Found>)>,
     ) -> Self {
-        let uploads = Uploads::new(store);
+        let pool = Pool::new(rules.buffer(spool.is_some()));
+        let reads = Reads::new(READS.max(2 * pool.capacity()) as u64, pool.clone());
+        let uploads = Uploads::new(store, reads);
         let (spool, found) = match spool {
             Some((spool, found)) => (Some(spool), found),
             None => (None, Vec::new()),
@@ -139,13 +163,13 @@ impl S3Output {
             Batch::new(lane, Vec::new(), 0, Box::new(delivery))
         };
         let ready = found.into_iter().map(left_over).collect();
-        let pool = Pool::new(rules.part_size.map_or(2 * RUN, |size| size + 4 * RUN));
         Self {
+            names: Names::new(rules.source),
+            keys: Arc::new(rules.keys.clone()),
             rules,
             encoder,
             uploads,
             spool,
-            names: Names::new(),
             pool,
             load: Arc::default(),
             open: BTreeMap::new(),
@@ -155,9 +179,11 @@ impl S3Output {
             open_bytes: 0,
             opened: 0,
             unwritten: Vec::new(),
+            unwritten_bytes: 0,
             write_at: None,
             look_at: None,
             lines: Vec::with_capacity(2 * RUN),
+            times: Vec::new(),
             group: Vec::new(),
             tag_len: 0,
             without_field: Seldom::default(),
@@ -187,6 +213,7 @@ impl S3Output {
                 period: self.rules.keys.period(time),
             });
             current.entries += 1;
+            push_time(time, &mut self.times);
             if self.lines.len() >= RUN
                 && let Some(full) = run.take()
             {
@@ -209,8 +236,11 @@ impl S3Output {
         let number = self.object_for(tag, run.first, now);
         let Some(object) = self.open.get_mut(&number) else { return };
         let before = object.memory();
-        object.add(&self.lines, share, run.entries);
+        let (bytes, times) = (&*self.lines, &*self.times);
+        object.add(Lines { tag, bytes, times, entries: run.entries, share });
+        let added = self.lines.len();
         self.lines.clear();
+        self.times.clear();
         // One huge record must not keep its room for ever.
         self.lines.shrink_to(4 * RUN);
         if self.spool.is_some() {
@@ -218,11 +248,15 @@ impl S3Output {
             if !self.unwritten.contains(&number) {
                 self.unwritten.push(number);
             }
+            self.unwritten_bytes += added;
+            if self.unwritten_bytes >= WORTH_A_WRITE {
+                self.write_all();
+            }
             return;
         }
         let is_complete = object.size() >= self.rules.total_size || object.is_out_of_parts();
         let part_size = self.rules.part_size.filter(|_| !is_complete);
-        let part = part_size.and_then(|size| object.cut_part(size));
+        let part = part_size.and_then(|size| object.cut_part(size, &mut self.names));
         self.open_bytes = self.open_bytes + object.memory() - before;
         if let Some(part) = part {
             self.push_ready(part);
@@ -235,6 +269,7 @@ impl S3Output {
     /// Hands everything new to the disk, and completes what is full with it.
     fn write_all(&mut self) {
         self.write_at = None;
+        self.unwritten_bytes = 0;
         for number in std::mem::take(&mut self.unwritten) {
             let Some(object) = self.open.get_mut(&number) else { continue };
             let before = object.memory();
@@ -279,10 +314,9 @@ impl S3Output {
             Some(spool) if self.rules.keys.has_index() => spool.draw_index(),
             _ => self.opened,
         };
-        let unique = self.names.draw();
-        let key = self.rules.keys.render(tag.as_bytes(), first, Mark { unique: &unique, index });
+        let name = Name { keys: self.keys.clone(), tag: tag.clone(), first, index };
         self.opened += 1;
-        let place = self.place(key);
+        let place = self.place(name);
         let object = Object::new(self.lane(), now, &self.group, self.rules.method, place);
         self.open_bytes += object.memory();
         self.groups.insert(self.group.as_slice().into(), self.opened);
@@ -290,11 +324,12 @@ impl S3Output {
         self.opened
     }
 
-    fn place(&self, key: String) -> Place {
+    fn place(&mut self, name: Name) -> Place {
         let uploads = self.uploads.clone();
         let Some(spool) = &self.spool else {
-            return Place::Memory(InMemory::new(Upload::new(uploads, key), self.pool.clone()));
+            return Place::Memory(InMemory::new(uploads, name, self.pool.clone()));
         };
+        let key = name.with(self.names.draw());
         let part_size = self.rules.part_size.map(|size| size as u64);
         let head = Head { key: key.clone(), method: self.rules.method, part_size };
         let journal = spool.create();
@@ -319,7 +354,7 @@ impl S3Output {
         let Some(object) = self.open.remove(&number) else { return };
         self.open_bytes -= object.memory();
         self.groups.remove(&object.group);
-        let (works, batch) = object.finish();
+        let (works, batch) = object.finish(&mut self.names);
         if let Some(spool) = &self.spool {
             works.into_iter().for_each(|work| spool.disk().push(work));
         }
@@ -374,6 +409,7 @@ impl S3Output {
             self.close_oldest();
         }
         self.unwritten.clear();
+        self.unwritten_bytes = 0;
         self.write_at = None;
     }
 
@@ -442,6 +478,11 @@ impl Output for S3Output {
 
     fn in_flight(&self) -> usize {
         IN_FLIGHT
+    }
+
+    fn names(&self, tag: &Tag, now: Timestamp) -> Vec<(&'static str, String)> {
+        let key = self.rules.keys.render(tag.as_bytes(), now, Mark { unique: "ABCDEFGH", index: 0 });
+        vec![("bucket", self.rules.bucket.clone()), ("key", key)]
     }
 }
 

@@ -14,6 +14,7 @@ use super::batcher::{Rules, S3Output};
 use super::compress::Method;
 use super::encode::Encoder;
 use super::key::{KeyFormat, KeyRules};
+use super::names::source_of;
 use super::options::{Checksum, Compression, Encryption, Exhausted, Format, ObjectHeaders, S3Options};
 use super::sdk::{ObjectHead, S3Bucket, url_encoded};
 use super::spool::{Found, Spool, SpoolRules};
@@ -64,9 +65,10 @@ impl S3Options {
             return None;
         }
         let spool = if cx.dry_run { None } else { self.spool(cx) };
-        let keys = self.keys(zone, spool.is_some(), diags)?;
+        let keeps_index = spool.is_some() || cx.dry_run && self.store_dir.is_some();
+        let keys = self.keys(zone, keeps_index, diags)?;
         let head = self.head(method, &keys, tags);
-        let rules = self.rules(keys, method, total_size, part_size);
+        let rules = self.rules(keys, method, total_size, part_size, source(cx.id.shown()));
         let store = S3Bucket::new(destination, self.bucket.value, head);
         Some(S3Output::new(rules, encoder, Arc::new(store), spool))
     }
@@ -139,11 +141,13 @@ impl S3Options {
         }
     }
 
-    fn rules(&self, keys: KeyFormat, method: Method, total_size: u64, part_size: u64) -> Rules {
+    fn rules(&self, keys: KeyFormat, method: Method, total_size: u64, part_size: u64, source: u64) -> Rules {
         let goes_up_whole = self.use_put_object || total_size < MIN_MULTIPART;
         let part_size = (!goes_up_whole).then_some(part_size as usize);
         let in_memory = part_size.unwrap_or(total_size as usize);
         Rules {
+            source,
+            bucket: self.bucket.value.clone(),
             keys,
             method,
             total_size,
@@ -292,6 +296,14 @@ impl S3Options {
         let is_off = ["false", "off", "no"].iter().any(|word| key.eq_ignore_ascii_case(word));
         Some((!is_off).then(|| DateKey::new(key, format)))
     }
+}
+
+/// What tells this output from every other: its own name, the container's, and the machine's, as far as they are known.
+fn source(output: &str) -> u64 {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let container = std::env::var("ECS_CONTAINER_METADATA_URI_V4").unwrap_or_default();
+    let host = read("/proc/sys/kernel/hostname");
+    source_of(&[output, &container, &host, &read("/etc/machine-id")].join("\n"))
 }
 
 fn in_range(

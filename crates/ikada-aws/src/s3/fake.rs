@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use ikada_plugin::SendError;
 
-use super::store::{Answer, ObjectStore, TakenPart};
+use super::store::{Answer, Found, ObjectStore, Put, TakenPart};
+use super::whole::md5_of;
 use crate::client::{Failure, FailureKind};
 
 /// What happens to one call.
@@ -29,6 +30,7 @@ struct Inner {
     calls: Vec<String>,
     faults: VecDeque<(&'static str, Fault)>,
     created: usize,
+    hides_md5: bool,
 }
 
 /// A failure as S3 words it.
@@ -58,6 +60,16 @@ impl FakeStore {
 
     pub(crate) fn calls(&self) -> Vec<String> {
         self.0.lock().unwrap().calls.clone()
+    }
+
+    /// Says nothing of objects' bytes, as where KMS encrypts them.
+    pub(crate) fn hide_md5(&self) {
+        self.0.lock().unwrap().hides_md5 = true;
+    }
+
+    /// Puts an object there.
+    pub(crate) fn insert(&self, key: &str, body: &[u8]) {
+        self.0.lock().unwrap().objects.insert(key.to_owned(), body.to_vec());
     }
 
     /// Forgets every open upload, as a lifecycle rule would.
@@ -99,6 +111,16 @@ impl ObjectStore for FakeStore {
         self.call("put", key.to_owned(), |inner| {
             inner.objects.insert(key.to_owned(), body.to_vec());
             Ok(())
+        })
+    }
+
+    fn put_new<'a>(&'a self, key: &'a str, body: Bytes) -> Answer<'a, Put> {
+        self.call("put", key.to_owned(), |inner| {
+            if inner.objects.contains_key(key) {
+                return Ok(Put::Exists);
+            }
+            inner.objects.insert(key.to_owned(), body.to_vec());
+            Ok(Put::Written)
         })
     }
 
@@ -145,7 +167,11 @@ impl ObjectStore for FakeStore {
         })
     }
 
-    fn size_of<'a>(&'a self, key: &'a str) -> Answer<'a, Option<u64>> {
-        self.call("head", key.to_owned(), |inner| Ok(inner.objects.get(key).map(|body| body.len() as u64)))
+    fn look<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Found>> {
+        self.call("head", key.to_owned(), |inner| {
+            let md5 = |body: &[u8]| (!inner.hides_md5).then(|| md5_of(body));
+            let found = |body: &Vec<u8>| Found { size: body.len() as u64, md5: md5(body) };
+            Ok(inner.objects.get(key).map(found))
+        })
     }
 }

@@ -13,13 +13,13 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use ikada_plugin::{BoxFuture, Delivery, Outcome, SendError};
 use ikada_record::DropReason;
 use tracing::{debug, info, warn};
 
 use super::compress::Method;
 use super::journal::{self, Note, Notes, Plain, Range, Replay};
+use super::reads::Body;
 use super::spool::Journal;
 use super::store::outcome_of;
 use super::upload::{Uploads, is_refusal};
@@ -93,14 +93,13 @@ impl KeptUpload {
     }
 
     /// The object's bytes in a stretch of the journal.
-    async fn read(&self, ranges: Vec<Range>) -> Result<Bytes, Failure> {
-        let end = ranges.last().map_or(0, |range| range.end);
-        self.journal.until_safe(end).await;
+    async fn read(&self, range: Range) -> Result<Body, Failure> {
+        self.journal.until_safe(range.end).await;
+        let mut room = self.all.reads.room(range.end - range.start).await;
         let path = self.journal.path.clone();
-        let bytes = blocking(move || {
-            let mut bytes = Vec::new();
-            ranges.into_iter().try_for_each(|range| journal::read_range(&path, range, &mut bytes))?;
-            Ok(bytes)
+        let body = blocking(move || {
+            journal::read_range(&path, range, &mut room.buffer)?;
+            Ok(room.freeze())
         });
         let unreadable = |error: std::io::Error| {
             let cause = SendError::new(format!("{} cannot be read: {error}", self.journal.path.display()));
@@ -111,7 +110,7 @@ impl KeptUpload {
             };
             Failure { kind, cause, ..Failure::transient("") }
         };
-        bytes.await.map(Bytes::from).map_err(unreadable)
+        body.await.map_err(unreadable)
     }
 
     async fn id(self: &Arc<Self>) -> Result<String, Failure> {
@@ -142,9 +141,10 @@ impl KeptUpload {
         if self.has_taken(number) {
             return Ok(());
         }
-        let body = self.read(vec![range]).await?;
+        let body = self.read(range).await?;
         let id = self.id().await?;
-        let part = self.all.store.put_part(&self.key, &id, number, body).await?;
+        let part = self.all.store.put_part(&self.key, &id, number, body.bytes.clone()).await?;
+        drop(body);
         self.state().notes.taken.insert(number, part.clone());
         self.note(OwnedNote::Taken(part)).await;
         Ok(())
@@ -178,10 +178,10 @@ impl KeptUpload {
     }
 
     async fn put_all(self: &Arc<Self>, parts: &[Range]) -> Result<(), Failure> {
-        let is_small = parts.len() == 1 && self.state().notes.id.is_none();
-        if is_small {
-            let body = self.read(parts.to_vec()).await?;
-            return self.all.store.put(&self.key, body).await;
+        let has_upload = self.state().notes.id.is_some();
+        if let ([whole], false) = (parts, has_upload) {
+            let body = self.read(*whole).await?;
+            return self.all.store.put(&self.key, body.bytes.clone()).await;
         }
         if self.may_be_complete.load(Relaxed) && self.is_complete(parts).await? {
             return Ok(());
@@ -200,9 +200,9 @@ impl KeptUpload {
 
     /// Whether an upload whose completion was never answered has become the object.
     async fn is_complete(&self, parts: &[Range]) -> Result<bool, Failure> {
-        let size = parts.iter().map(|range| range.bytes).sum();
-        match self.all.store.size_of(&self.key).await {
-            Ok(found) => Ok(found == Some(size)),
+        let size: u64 = parts.iter().map(|range| range.bytes).sum();
+        match self.all.store.look(&self.key).await {
+            Ok(found) => Ok(found.is_some_and(|found| found.size == size)),
             // Who writes objects is often not allowed to look at them; completing or writing them again does no harm.
             Err(failure) if failure.kind == FailureKind::Denied => Ok(false),
             Err(failure) => Err(failure),

@@ -13,7 +13,8 @@
 //! | sends | `upload` | `kept` |
 //!
 //! Where `store_dir` is not given or cannot be written (a read-only root), the first way is taken. An object's name is drawn once
-//! (`names`) and kept, so whatever is repeated writes the same bytes to the same place.
+//! (`names`) and kept, so whatever is repeated writes the same bytes to the same place. A whole object in memory is named after its entries, and
+//! takes no other one's place (`whole`).
 //!
 //! **Levels of compression.** `examples/s3_speed.rs` on Docker's records around access log lines, encoding included:
 //!
@@ -29,7 +30,8 @@
 //!
 //! **Memory** holds, for each open object, its compressor and what no part or journal has taken along yet: at most 64 MiB, or two
 //! parts if they are larger; the largest object is completed early when it would be more. At most 1,000 objects are open. Parts
-//! that wait for S3 are two at a time, in buffers that are used again (`pool`, `load`); with journals a part is in memory only while it is sent.
+//! that wait for S3 are two at a time, in buffers that are used again (`pool`, `load`); with journals lines are in memory until there is a
+//! megabyte of them or they are due, and parts only while they are sent, two at a time (`reads`).
 //!
 //! **What S3 keeps of an object that was given up** is aborted as soon as S3 answers again; uploads whose creation was never answered are looked
 //! for (`s3:ListBucketMultipartUploads`) and aborted too. One that was open when the grace period ended stays if there is no journal: a bucket should
@@ -65,6 +67,7 @@ mod names;
 mod object;
 mod options;
 mod pool;
+mod reads;
 mod sdk;
 mod spool;
 mod store;
@@ -72,7 +75,10 @@ mod store;
 mod tests;
 #[cfg(test)]
 mod tests_kept;
+#[cfg(test)]
+mod tests_names;
 mod upload;
+mod whole;
 mod zone;
 
 use ikada_options::{Diagnostics, Options, PropertyBag};

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ikada_plugin::{Batch, Part, add_part};
-use ikada_record::Share;
+use ikada_plugin::{Batch, Delivery, Part, add_part};
+use ikada_record::{Share, Tag};
 use tokio::time::Instant;
 
 use super::compress::{Method, Stream};
 use super::disk::Work;
 use super::journal::{self, Head, Plain, Ranges};
 use super::kept::{KeptEnd, KeptPart, KeptUpload, pack};
+use super::names::{Fingerprint, Name, Names};
 use super::pool::Pool;
 use super::spool::Journal;
-use super::upload::{LastDelivery, PartDelivery, Upload};
+use super::upload::{LastDelivery, PartDelivery, Upload, Uploads};
+use super::whole::WholeDelivery;
 
 /// Bytes of lines that wait uncompressed until a compressor is worth its memory. Among a thousand tags most objects
 /// never get that far before they are due.
@@ -24,6 +26,17 @@ const WORTH_A_BUFFER: usize = 512 * 1024;
 
 /// Most parts of an object (Amazon S3, "Multipart upload limits"); the last one is kept for the end.
 const MAX_PARTS: usize = 9_999;
+
+/// Lines of one tag that stand for entries of one share.
+#[derive(Clone, Copy)]
+pub(crate) struct Lines<'a> {
+    pub(crate) tag: &'a Tag,
+    pub(crate) bytes: &'a [u8],
+    /// The entries' times, as names are made of them.
+    pub(crate) times: &'a [u8],
+    pub(crate) entries: u32,
+    pub(crate) share: &'a Arc<Share>,
+}
 
 /// An object under construction.
 pub(crate) struct Object {
@@ -59,7 +72,12 @@ pub(crate) enum Place {
 
 /// An object whose bytes are in memory until S3 has them.
 pub(crate) struct InMemory {
-    upload: Arc<Upload>,
+    all: Arc<Uploads>,
+    name: Name,
+    /// What the name of a whole object is made of.
+    entries: Box<Fingerprint>,
+    /// Once a part has gone ahead of the rest.
+    upload: Option<Arc<Upload>>,
     pool: Arc<Pool>,
     /// Bytes in parts.
     in_parts: u64,
@@ -83,8 +101,22 @@ pub(crate) struct OnDisk {
 
 impl InMemory {
     /// An object without bytes.
-    pub(crate) fn new(upload: Arc<Upload>, pool: Arc<Pool>) -> Self {
-        Self { upload, pool, in_parts: 0, parts: 0 }
+    pub(crate) fn new(all: Arc<Uploads>, name: Name, pool: Arc<Pool>) -> Self {
+        let entries = Box::new(Fingerprint::new());
+        Self { all, name, entries, upload: None, pool, in_parts: 0, parts: 0 }
+    }
+
+    fn add(&mut self, lines: Lines<'_>) {
+        if self.upload.is_none() && !self.name.overwrites() {
+            self.entries.add(lines.tag, lines.times, lines.bytes);
+        }
+    }
+
+    /// The upload in parts, which is named when the first one is cut.
+    fn upload(&mut self, names: &mut Names) -> Arc<Upload> {
+        let all = &self.all;
+        let name = &self.name;
+        self.upload.get_or_insert_with(|| Upload::new(all.clone(), name.with(names.draw()))).clone()
     }
 }
 
@@ -106,25 +138,28 @@ impl Object {
         Self { lane, opened, group: group.into(), content, shares: Vec::new(), place }
     }
 
-    /// Adds lines that stand for `entries` entries of a share.
-    pub(crate) fn add(&mut self, lines: &[u8], share: &Arc<Share>, entries: u32) {
-        add_part(&mut self.shares, share, entries);
+    /// Adds lines.
+    pub(crate) fn add(&mut self, lines: Lines<'_>) {
+        add_part(&mut self.shares, lines.share, lines.entries);
         let pool = match &mut self.place {
-            Place::Memory(place) => Some(&*place.pool),
+            Place::Memory(place) => {
+                place.add(lines);
+                Some(&*place.pool)
+            }
             Place::Disk(place) => {
-                place.plain = place.plain.and(lines);
-                place.new_entries += entries;
-                place.entries = place.entries.saturating_add(entries);
+                place.plain = place.plain.and(lines.bytes);
+                place.new_entries += lines.entries;
+                place.entries = place.entries.saturating_add(lines.entries);
                 None
             }
         };
-        self.content.add(lines, pool);
+        self.content.add(lines.bytes, pool);
     }
 
     /// Whether S3 will never take the object.
     pub(crate) fn has_failed(&self) -> bool {
         match &self.place {
-            Place::Memory(place) => place.upload.has_failed(),
+            Place::Memory(place) => place.upload.as_ref().is_some_and(|upload| upload.has_failed()),
             Place::Disk(_) => false,
         }
     }
@@ -152,7 +187,7 @@ impl Object {
     }
 
     /// Takes what there is as a part that is not the last, if it is one: in memory only.
-    pub(crate) fn cut_part(&mut self, part_size: usize) -> Option<Batch> {
+    pub(crate) fn cut_part(&mut self, part_size: usize, names: &mut Names) -> Option<Batch> {
         let Place::Memory(place) = &mut self.place else { return None };
         if self.content.body.len() < part_size {
             return None;
@@ -161,7 +196,7 @@ impl Object {
         place.parts += 1;
         place.in_parts += body.len() as u64;
         let bytes = body.len();
-        let delivery = PartDelivery::new(place.upload.clone(), place.parts as i32, body);
+        let delivery = PartDelivery::new(place.upload(names), place.parts as i32, body);
         Some(Batch::new(Some(self.lane), Vec::new(), bytes, Box::new(delivery)))
     }
 
@@ -188,23 +223,31 @@ impl Object {
     }
 
     /// Ends the object: its last part, or the whole of it, and what is to be written before.
-    pub(crate) fn finish(self) -> (Vec<Work>, Batch) {
+    pub(crate) fn finish(self, names: &mut Names) -> (Vec<Work>, Batch) {
         let lane = Some(self.lane);
         match self.place {
-            Place::Memory(place) => (Vec::new(), place.finish(self.content, lane, self.shares)),
+            Place::Memory(place) => (Vec::new(), place.finish(self.content, lane, self.shares, names)),
             Place::Disk(place) => place.finish(self.content, lane, self.shares),
         }
     }
 }
 
 impl InMemory {
-    fn finish(self, content: Content, lane: Option<u64>, shares: Vec<Part>) -> Batch {
+    fn finish(self, content: Content, lane: Option<u64>, shares: Vec<Part>, names: &mut Names) -> Batch {
         let body = content.finish();
         let body = if body.len() < WORTH_A_BUFFER { Bytes::from(body) } else { self.pool.freeze(body) };
         let bytes = body.len();
-        let size = self.in_parts + bytes as u64;
-        let delivery = LastDelivery::new(self.upload, body, size, self.parts as i32);
-        Batch::new(lane, shares, bytes, Box::new(delivery))
+        let delivery: Box<dyn Delivery> = match self.upload {
+            Some(upload) => {
+                let size = self.in_parts + bytes as u64;
+                Box::new(LastDelivery::new(upload, body, size, self.parts as i32))
+            }
+            None => {
+                let unique = names.of(&self.entries);
+                Box::new(WholeDelivery::new(self.all, self.name, unique, body))
+            }
+        };
+        Batch::new(lane, shares, bytes, delivery)
     }
 }
 

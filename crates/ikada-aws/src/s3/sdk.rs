@@ -1,6 +1,7 @@
 //! The bucket as the SDK reaches it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -19,7 +20,7 @@ use bytes::Bytes;
 use md5::{Digest, Md5};
 use tokio::sync::OnceCell;
 
-use super::store::{Answer, ObjectStore, TakenPart};
+use super::store::{Answer, Found, ObjectStore, Put, TakenPart};
 use crate::client::{Destination, Failure, FailureKind};
 
 /// Bodies beyond this many bytes are given more time than the session's.
@@ -51,6 +52,8 @@ pub(crate) struct S3Bucket {
     name: String,
     head: ObjectHead,
     client: OnceCell<Client>,
+    /// Calls may have conditions: S3 knows them, not every stand-in does.
+    knows_conditions: AtomicBool,
     /// TLS already keeps bodies whole and secret; hashing them once more is for plain HTTP.
     over_tls: bool,
 }
@@ -59,7 +62,14 @@ impl S3Bucket {
     /// A bucket nobody has spoken to yet.
     pub(crate) fn new(destination: Destination, name: String, head: ObjectHead) -> Self {
         let over_tls = destination.endpoint.as_deref().is_none_or(|url| url.starts_with("https://"));
-        Self { destination, name, head, client: OnceCell::new(), over_tls }
+        Self {
+            destination,
+            name,
+            head,
+            client: OnceCell::new(),
+            knows_conditions: AtomicBool::new(true),
+            over_tls,
+        }
     }
 
     async fn client(&self) -> Result<&Client, Failure> {
@@ -117,7 +127,24 @@ impl S3Bucket {
         self.head.storage_class.as_deref().map(StorageClass::from)
     }
 
-    async fn put_object(&self, key: &str, body: Bytes) -> Result<(), Failure> {
+    async fn put_new_object(&self, key: &str, body: Bytes) -> Result<Put, Failure> {
+        if self.knows_conditions.load(Relaxed) {
+            let failure = match self.put_object(key, body.clone(), Some("*")).await {
+                Ok(()) => return Ok(Put::Written),
+                Err(failure) => failure,
+            };
+            if failure.cause.status == Some(412) {
+                return Ok(Put::Exists);
+            }
+            if failure.cause.status != Some(501) && !failure.is("NotImplemented") {
+                return Err(failure);
+            }
+            self.knows_conditions.store(false, Relaxed);
+        }
+        self.put_object(key, body, None).await.map(|()| Put::Written)
+    }
+
+    async fn put_object(&self, key: &str, body: Bytes, if_none_match: Option<&str>) -> Result<(), Failure> {
         let md5 = self.md5(&body);
         let send = async |client: Client| {
             let request = client
@@ -133,6 +160,7 @@ impl S3Bucket {
                 .set_tagging(self.head.tags.clone())
                 .set_checksum_algorithm(self.head.checksum.clone())
                 .set_content_md5(md5.clone())
+                .set_if_none_match(if_none_match.map(str::to_owned))
                 .body(ByteStream::from(body.clone()))
                 .customize();
             let request = if self.over_tls { request.disable_payload_signing() } else { request };
@@ -255,10 +283,21 @@ impl S3Bucket {
         Ok(of_key.filter_map(|upload| upload.upload_id).collect())
     }
 
-    async fn head_object(&self, key: &str) -> Result<Option<u64>, Failure> {
+    async fn head_object(&self, key: &str) -> Result<Option<Found>, Failure> {
         let send = async |client: Client| client.head_object().bucket(&self.name).key(key).send().await;
         match self.call(send).await {
-            Ok(answer) => Ok(answer.content_length.and_then(|length| u64::try_from(length).ok())),
+            Ok(answer) => {
+                let size = answer.content_length.and_then(|length| u64::try_from(length).ok());
+                // The ETag is the MD5 of what was sent in one call and not encrypted with a key of KMS or the customer's (Amazon S3,
+                // "Checking object integrity"); in parts, it has a `-`.
+                let is_plain = answer.sse_customer_algorithm.is_none()
+                    && matches!(answer.server_side_encryption, None | Some(ServerSideEncryption::Aes256));
+                let etag = answer.e_tag.filter(|_| is_plain);
+                let md5 = etag.map(|etag| etag.trim_matches('"').to_ascii_lowercase());
+                let md5 =
+                    md5.filter(|md5| md5.len() == 32 && md5.bytes().all(|byte| byte.is_ascii_hexdigit()));
+                Ok(size.map(|size| Found { size, md5 }))
+            }
             Err(failure) if failure.cause.status == Some(404) => Ok(None),
             Err(failure) => Err(failure),
         }
@@ -304,7 +343,11 @@ fn more_time(len: usize) -> Option<Builder> {
 
 impl ObjectStore for S3Bucket {
     fn put<'a>(&'a self, key: &'a str, body: Bytes) -> Answer<'a, ()> {
-        Box::pin(self.put_object(key, body))
+        Box::pin(self.put_object(key, body, None))
+    }
+
+    fn put_new<'a>(&'a self, key: &'a str, body: Bytes) -> Answer<'a, Put> {
+        Box::pin(self.put_new_object(key, body))
     }
 
     fn create<'a>(&'a self, key: &'a str) -> Answer<'a, String> {
@@ -327,7 +370,7 @@ impl ObjectStore for S3Bucket {
         Box::pin(self.list_uploads(key))
     }
 
-    fn size_of<'a>(&'a self, key: &'a str) -> Answer<'a, Option<u64>> {
+    fn look<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Found>> {
         Box::pin(self.head_object(key))
     }
 }

@@ -20,12 +20,32 @@ pub(crate) struct TakenPart {
     pub(crate) checksum: Option<String>,
 }
 
+/// What became of an object that was to be written where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// It is there.
+    Written,
+    /// Something else is, or the same.
+    Exists,
+}
+
+/// An object in the bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) size: u64,
+    /// The MD5 of its bytes in hexadecimal digits, where S3 tells.
+    pub(crate) md5: Option<String>,
+}
+
 /// One bucket, with everything the options say of its objects.
 ///
 /// Each call is one attempt. All of them may be dropped at any await; whether S3 did what it was asked is then unknown.
 pub(crate) trait ObjectStore: Send + Sync {
     /// Writes a whole object.
     fn put<'a>(&'a self, key: &'a str, body: Bytes) -> Answer<'a, ()>;
+
+    /// Writes a whole object if there is none of this name.
+    fn put_new<'a>(&'a self, key: &'a str, body: Bytes) -> Answer<'a, Put>;
 
     /// Starts an upload in parts and returns its identifier.
     fn create<'a>(&'a self, key: &'a str) -> Answer<'a, String>;
@@ -42,16 +62,22 @@ pub(crate) trait ObjectStore: Send + Sync {
     /// The identifiers of all unfinished uploads of an object.
     fn uploads_of<'a>(&'a self, key: &'a str) -> Answer<'a, Vec<String>>;
 
-    /// The size of an object; `None` when there is none.
-    fn size_of<'a>(&'a self, key: &'a str) -> Answer<'a, Option<u64>>;
+    /// What S3 says of an object; `None` when there is none.
+    fn look<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Found>>;
 }
 
 /// Codes that stand for the object itself: no person and no time makes S3 take it.
 const NEVER: [&str; 6] =
     ["EntityTooLarge", "KeyTooLongError", "InvalidURI", "InvalidPart", "InvalidPartOrder", "EntityTooSmall"];
 
-/// Codes of bytes that were damaged on the way.
-const DAMAGED: [&str; 3] = ["BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody"];
+/// Codes of what may go well the next time: bytes that were damaged on the way, and two calls for the same object.
+const AGAIN: [&str; 5] = [
+    "BadDigest",
+    "XAmzContentSHA256Mismatch",
+    "IncompleteBody",
+    "ConditionalRequestConflict",
+    "OperationAborted",
+];
 
 /// Says what a failure means for an object.
 ///
@@ -62,7 +88,7 @@ pub(crate) fn outcome_of(failure: Failure) -> Outcome {
     if NEVER.contains(&code) {
         return Outcome::Rejected { reason: DropReason::Rejected, cause: failure.cause };
     }
-    if DAMAGED.contains(&code) {
+    if AGAIN.contains(&code) {
         return Outcome::Retry { after: failure.after, cause: failure.cause };
     }
     let is_redirect = failure.cause.status.is_some_and(|status| (300..400).contains(&status));
@@ -107,6 +133,7 @@ mod tests {
             (FailureKind::Transient, "InternalError", 500),
             (FailureKind::Transient, "RequestTimeout", 400),
             (FailureKind::Invalid, "BadDigest", 400),
+            (FailureKind::Invalid, "ConditionalRequestConflict", 409),
         ] {
             let outcome = outcome(kind, code, status);
             assert!(matches!(outcome, Outcome::Retry { after: None, .. }), "{code}: {outcome:?}");

@@ -19,7 +19,7 @@ use super::encode::Encoder;
 use super::fake::{FakeStore, Fault, refusal};
 use super::key::{KeyFormat, KeyRules};
 use super::spool::{Spool, SpoolRules};
-use super::tests::{chunk, deliver, lines, record, rules, unpack};
+use super::tests::{TIMEOUT, chunk, deliver, lines, record, rules, unpack};
 use crate::client::FailureKind;
 
 struct Rig {
@@ -80,10 +80,14 @@ impl Rig {
     }
 
     fn push(&mut self, tag: &str, lines: &[String]) {
+        self.push_due(tag, lines, self.now);
+    }
+
+    fn push_due(&mut self, tag: &str, lines: &[String], due: Instant) {
         let chunk = chunk(tag, lines);
         let share = Share::new(Receipt::unwatched(), chunk.len() as u32, self.ledger.clone());
         let now = self.now;
-        self.output().push(Routed { chunk, share: Arc::new(share), due: now }, now);
+        self.output().push(Routed { chunk, share: Arc::new(share), due }, now);
     }
 
     /// Waits until what was pushed is on the disk.
@@ -375,6 +379,68 @@ async fn an_outage_holds_up_nobody_while_the_disk_has_room() {
     }
     rig.finish().await;
     assert_eq!(rig.counts().len(), 20_000);
+}
+
+#[tokio::test]
+async fn memory_holds_a_megabyte_however_late_entries_are_due() {
+    let (part_size, total_size) = (Some(3_000_000), 40_000_000);
+    for method in [Method::None, Method::GZIP] {
+        let mut rig =
+            Rig::new(Rules { method, part_size, total_size, max_held: 1 << 26, ..rules("/$TAG") }).await;
+        for n in 0..60 {
+            let due = rig.now + TIMEOUT / 2;
+            rig.push_due(["a", "b", "c"][n % 3], &lines(&n.to_string(), 250, 1_000), due);
+            while rig.output().held() > 2_500_000 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                rig.deliver(1).await;
+            }
+        }
+        rig.finish().await;
+        assert_eq!(rig.counts().len(), 60 * 250);
+        assert_eq!(rig.store.objects().len(), 3, "nothing was completed early");
+    }
+}
+
+#[tokio::test]
+async fn an_object_of_an_hour_holds_no_other_hour_after_a_crash_either() {
+    let mut rig = Rig::new(rules("/$TAG/%Y-%m-%dT%H")).await;
+    let first = 1_700_000_000;
+    for crash in [true, false] {
+        let mut builder = ChunkBuilder::new(Tag::from("app"));
+        for secs in (0..20_000).step_by(100) {
+            let shown = chrono::DateTime::from_timestamp(first + secs, 0).unwrap();
+            let line = format!("{} {secs} {crash}", shown.format("%Y-%m-%dT%H"));
+            builder.push_record(Timestamp::new(first + secs, 0), &record(&[("log", &line)]));
+        }
+        let chunk = builder.finish(Receipt::unwatched());
+        let share = Arc::new(Share::new(Receipt::unwatched(), chunk.len() as u32, rig.ledger.clone()));
+        let now = rig.now;
+        rig.output().push(Routed { chunk, share, due: now }, now);
+        rig.write().await;
+        if crash {
+            rig.start().await;
+        }
+    }
+    rig.finish().await;
+    assert_eq!(rig.counts().len(), 400);
+    for (key, body) in rig.store.objects() {
+        let hour = &key["app/".len()..][.."2023-11-14T22".len()];
+        let text = String::from_utf8(body).unwrap();
+        assert!(text.lines().all(|line| line.starts_with(hour)), "{key}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn tags_that_the_format_does_not_name_share_an_object_over_a_crash() {
+    let mut rig = Rig::new(rules("/all/%Y")).await;
+    for n in 0..50 {
+        rig.push(&format!("tag{n}"), &lines(&n.to_string(), 2, 5));
+    }
+    rig.write().await;
+    assert_eq!(rig.journals().len(), 1);
+    rig.start().await;
+    rig.finish().await;
+    assert_eq!((rig.store.objects().len(), rig.counts().len()), (1, 100));
 }
 
 #[tokio::test]

@@ -1,18 +1,17 @@
-//! One object on its way to S3: what its batches share, and how each of them is sent.
+//! A large object on its way to S3 from memory: what its batches share, and how each of them is sent.
 //!
-//! An object is delivered in one lane, so one batch after another:
+//! It is delivered in one lane, so one batch after another:
 //!
 //! ```text
-//!  small:  [ last: PutObject, all entries ]
-//!  large:  [ part 1: CreateMultipartUpload, UploadPart ] [ part 2: UploadPart ] … [ last: UploadPart, Complete, all entries ]
+//!  [ part 1: CreateMultipartUpload, UploadPart ] [ part 2: UploadPart ] … [ last: UploadPart, Complete, all entries ]
 //! ```
 //!
-//! The entries of a large object stand in its last batch, because only the completion makes any of them readable. A part
+//! The entries stand in its last batch, because only the completion makes any of them readable. A part
 //! that is given up (its deliverer is let go before S3 took it) fails the whole object: what comes behind it in the lane
 //! says so, and the last batch aborts the upload, so that S3 keeps nothing that costs money and can never be read. A last
 //! batch that is itself given up can do nothing any more; the next object's does it in its stead.
 //!
-//! The key was decided when the object was opened. A repeated call writes the same bytes to the same place.
+//! The key was decided with the first part. A repeated call writes the same bytes to the same place.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,6 +21,7 @@ use ikada_plugin::{BoxFuture, Delivery, Outcome, SendError};
 use ikada_record::DropReason;
 use tracing::{debug, warn};
 
+use super::reads::Reads;
 use super::store::{ObjectStore, TakenPart, outcome_of};
 use crate::client::{Failure, FailureKind};
 
@@ -38,6 +38,8 @@ const TIDY_PAUSE: Duration = Duration::from_millis(50);
 /// All objects on their way to one bucket.
 pub(crate) struct Uploads {
     pub(super) store: Arc<dyn ObjectStore>,
+    /// Memory for what is read from the disk.
+    pub(super) reads: Reads,
     leftovers: Mutex<Vec<Leftover>>,
 }
 
@@ -50,8 +52,8 @@ struct Leftover {
 
 impl Uploads {
     /// No objects yet.
-    pub(crate) fn new(store: Arc<dyn ObjectStore>) -> Arc<Self> {
-        Arc::new(Self { store, leftovers: Mutex::default() })
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, reads: Reads) -> Arc<Self> {
+        Arc::new(Self { store, reads, leftovers: Mutex::default() })
     }
 
     fn leftovers(&self) -> MutexGuard<'_, Vec<Leftover>> {
@@ -270,10 +272,10 @@ impl Drop for PartDelivery {
     }
 }
 
-/// Sends the end of an object, or the whole of it. It stands for all of its entries.
+/// Sends the end of an object that goes up in parts. It stands for all of its entries.
 pub(crate) struct LastDelivery {
     upload: Arc<Upload>,
-    /// What no part before has taken along; may be empty behind other parts.
+    /// What no part before has taken along; may be empty.
     body: Bytes,
     /// Bytes of the whole object.
     size: u64,
@@ -287,28 +289,18 @@ pub(crate) struct LastDelivery {
 impl LastDelivery {
     /// The end of an object of `size` bytes behind `parts` parts.
     pub(crate) fn new(upload: Arc<Upload>, body: Bytes, size: u64, parts: i32) -> Self {
-        let has_sent_body = parts > 0 && body.is_empty();
+        let has_sent_body = body.is_empty();
         Self { upload, body, size, parts, has_sent_body, may_be_complete: false }
     }
 
     async fn send(&mut self) -> Outcome {
-        let outcome = match self.parts {
-            0 => self.put_whole().await,
-            _ => self.put_end().await,
-        };
+        let outcome = self.put_end().await;
         if matches!(outcome, Outcome::Delivered) {
             debug!(key = %self.upload.key, bytes = self.size, parts = self.parts, "object uploaded");
             self.upload.leave();
             self.upload.all.tidy().await;
         }
         outcome
-    }
-
-    async fn put_whole(&self) -> Outcome {
-        match self.upload.all.store.put(&self.upload.key, self.body.clone()).await {
-            Ok(()) => Outcome::Delivered,
-            Err(failure) => outcome_of(failure),
-        }
     }
 
     async fn put_end(&mut self) -> Outcome {
@@ -355,8 +347,8 @@ impl LastDelivery {
 
     /// The upload is gone after a completion without an answer: mostly because it succeeded. The object's size tells.
     async fn check_completed(&self, failure: Failure) -> Result<(), Failure> {
-        match self.upload.all.store.size_of(&self.upload.key).await {
-            Ok(Some(size)) if size == self.size => Ok(()),
+        match self.upload.all.store.look(&self.upload.key).await {
+            Ok(Some(found)) if found.size == self.size => Ok(()),
             Ok(_) => Err(failure),
             // Who writes objects is often not allowed to look at them. Nobody else knows the upload, so nobody else
             // has ended it.
