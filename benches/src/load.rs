@@ -66,6 +66,17 @@ impl Load {
     /// Writes everything from all senders at once, and waits until the router has read the last byte: it closes a connection that
     /// has ended.
     pub(crate) fn play(&mut self, socket: &Path, volume: Volume) -> Result<Written> {
+        let mut total = Written::default();
+        for written in self.play_each(socket, volume)? {
+            total.records += written.records;
+            total.bytes += written.bytes;
+            total.reconnects += written.reconnects;
+        }
+        Ok(total)
+    }
+
+    /// The same, told sender by sender, in the order of [`CLIENTS`].
+    pub(crate) fn play_each(&mut self, socket: &Path, volume: Volume) -> Result<Vec<Written>> {
         let count = self.senders.len() as u64;
         let share = match volume {
             Volume::Bytes(bytes) => Volume::Bytes(bytes / count),
@@ -77,14 +88,9 @@ impl Load {
                 .iter_mut()
                 .map(|sender| scope.spawn(move || sender.play(socket, share)))
                 .collect();
-            let mut total = Written::default();
-            for sender in playing {
-                let written = sender.join().map_err(|_| anyhow!("a sender panicked"))??;
-                total.records += written.records;
-                total.bytes += written.bytes;
-                total.reconnects += written.reconnects;
-            }
-            Ok(total)
+            let written =
+                playing.into_iter().map(|sender| sender.join().map_err(|_| anyhow!("a sender panicked"))?);
+            written.collect()
         })
     }
 }

@@ -4,14 +4,19 @@
 //! the load comes from this process, encoded beforehand so that it takes little of the machine. What is measured is read from the
 //! kernel (CPU time, peak memory) and from the other end (what arrived). Nothing here passes or fails by a figure.
 //!
-//! Reading order: [`scenario`] (the table), [`run`] (one run from start to end), [`load`] (what is written, and how), [`router`] and
-//! [`sink`] (the processes), [`process`] (what the kernel knows of them), [`summary`] (medians, ratios, tables).
+//! Reading order: [`scenario`] (the table), [`configuration`] (what of it the router reads), [`run`] (one run from start to end) on its
+//! [`stage`], [`load`] (what is written, and how) and [`lines`] (a file), [`isolation`] and [`soak`] (runs of their own kind), [`router`]
+//! and [`sink`] (the processes), [`process`] (what the kernel knows of them), [`summary`] (medians, ratios, tables).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures go to stdout, progress to stderr")]
 
+mod books;
+mod configuration;
 mod frames;
 mod http;
+mod isolation;
+mod lines;
 mod load;
 mod process;
 mod programs;
@@ -19,6 +24,8 @@ mod router;
 mod run;
 mod scenario;
 mod sink;
+mod soak;
+mod stage;
 mod summary;
 mod table;
 
@@ -29,16 +36,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 
+use lines::Lines;
 use programs::Programs;
-use run::{Amount, Measured};
-use scenario::{SCENARIOS, Scenario};
+use run::{Amount, Job, Measured};
+use scenario::{SCENARIOS, Scenario, Work};
 use table::Table;
 
 /// Measures Ikada, and beside it the program that FLUENT_BIT_BIN names.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Flags {
-    /// Scenarios to run, by name or by the beginning of one (`fwd-c` is all that begins so); all of them if none is named
+    /// Scenarios to run, by name or by the beginning of one (`fwd-c` is all that begins so); all but `soak` if none is named
     scenarios: Vec<String>,
     /// Tells which scenarios there are, and ends
     #[arg(long)]
@@ -46,12 +54,15 @@ struct Flags {
     /// Runs of each program in each scenario; medians are taken
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// Megabytes (10^6 bytes of MessagePack) that a run at full speed writes, instead of the scenario's own number
+    /// Megabytes (10^6 bytes of MessagePack, or of a file) of a run at full speed, instead of the scenario's own number
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     megabytes: Option<u64>,
     /// Length of a run at a fixed rate, and of looking at an idle router
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
+    /// Length of a soak
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+    minutes: u64,
     /// File that receives every run and every median as JSON
     #[arg(long)]
     json: Option<PathBuf>,
@@ -92,6 +103,7 @@ fn measure(flags: &Flags) -> Result<()> {
     let amount = Amount {
         bytes: flags.megabytes.map(|megabytes| megabytes * 1_000_000),
         time: Duration::from_secs(flags.seconds),
+        soak: Duration::from_secs(flags.minutes * 60),
         keep: flags.keep,
     };
     let mut all: Vec<Measured> = Vec::new();
@@ -113,13 +125,25 @@ fn runs_of(
     runs: u32,
     amount: &Amount,
 ) -> Result<Vec<Measured>> {
+    let file = match scenario.work {
+        Work::File(kind, megabytes) => Some(Lines::write(kind, amount.bytes(megabytes))?),
+        _ => None,
+    };
     let mut all = Vec::new();
+    let mut keep = |measured: Measured| {
+        eprintln!("{}", summary::progress(&measured));
+        all.push(measured);
+    };
     for pair in 0..runs {
         for program in programs.routers() {
-            let measured = run::run(scenario, program, &programs.localaws, pair, amount)
+            let localaws = &programs.localaws;
+            let job = Job { scenario, program, localaws, pair, amount, file: file.as_ref() };
+            let measured = run::run(&job)
                 .with_context(|| format!("{} of {}, run {}", scenario.name, program.name, pair + 1))?;
-            eprintln!("{}", summary::progress(&measured));
-            all.push(measured);
+            keep(measured);
+        }
+        if let Some(file) = &file {
+            keep(file.measure_wc(Measured { scenario: scenario.name, pair, ..Measured::default() })?);
         }
     }
     Ok(all)
@@ -127,7 +151,7 @@ fn runs_of(
 
 fn choose(names: &[String]) -> Result<Vec<&'static Scenario>> {
     if names.is_empty() {
-        return Ok(SCENARIOS.iter().collect());
+        return Ok(SCENARIOS.iter().filter(|scenario| scenario.is_usual()).collect());
     }
     let mut chosen = Vec::new();
     for name in names {

@@ -29,6 +29,11 @@ pub(crate) fn memory(pid: u32) -> u64 {
     read(pid, "status").ok().and_then(|text| status_number(&text, "VmRSS")).unwrap_or_default() * 1024
 }
 
+/// Bytes that a process has read, from files and sockets alike (`rchar`, proc(5)).
+pub(crate) fn bytes_read(pid: u32) -> u64 {
+    read(pid, "io").ok().and_then(|text| status_number(&text, "rchar")).unwrap_or_default()
+}
+
 /// How often threads of a process went to sleep by themselves, and so were woken up; threads that are alive only.
 pub(crate) fn sleeps(pid: u32) -> Result<u64> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).context("the process is gone")?;
@@ -115,6 +120,7 @@ mod tests {
         assert!(peak_memory(pid) >= memory(pid) && memory(pid) > 0);
         assert!(cpu_seconds(pid).unwrap() >= 0.0);
         assert!(sleeps(pid).is_ok());
+        assert!(bytes_read(pid) > 0);
         assert!(machine_cpu_seconds() > 0.0);
     }
 }

@@ -26,12 +26,12 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    /// Starts the program and waits until it takes connections.
+    /// Starts the program, and waits until it takes connections at its socket if it is to have one.
     pub(crate) fn start(
         program: &Program,
         folder: &Path,
         configuration: &str,
-        socket: &Path,
+        socket: Option<&Path>,
     ) -> Result<Router> {
         let (file, log) = (folder.join("fluent-bit.conf"), folder.join("router.log"));
         std::fs::write(&file, configuration).context("cannot write the configuration")?;
@@ -53,7 +53,9 @@ impl Router {
             .spawn()
             .with_context(|| format!("cannot start {}", program.path.display()))?;
         let router = Router { child, log };
-        router.wait_until_listening(socket)?;
+        if let Some(socket) = socket {
+            router.wait_until_listening(socket)?;
+        }
         Ok(router)
     }
 
@@ -93,8 +95,8 @@ impl Router {
         kill_process(id, Signal::TERM).context("cannot send SIGTERM to it")
     }
 
-    /// Asks it to end and waits until it has; a router that takes too long is killed.
-    pub(crate) fn stop(self) -> Result<()> {
+    /// Asks it to end and waits until it has; one that takes too long is killed when it is dropped.
+    pub(crate) fn stop(&self) -> Result<()> {
         if self.has_ended() {
             return Ok(());
         }
@@ -106,9 +108,14 @@ impl Router {
         Ok(())
     }
 
+    /// What it logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The end of what it logged.
     pub(crate) fn last_lines(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }

@@ -1,8 +1,6 @@
 //! The scenarios: a table to which a line is added for a new one.
 
-use std::fmt::Write as _;
-use std::path::Path;
-
+use crate::lines::Kind;
 use crate::load::Shape;
 
 /// A load and what becomes of it.
@@ -16,8 +14,10 @@ pub(crate) struct Scenario {
     pub(crate) work: Work,
     /// How the router is set up.
     pub(crate) setup: Setup,
-    /// Where it delivers to.
-    pub(crate) output: Output,
+    /// What is done to records on their way.
+    pub(crate) filters: Filters,
+    /// Where it delivers to; every record goes to each of them.
+    pub(crate) outputs: &'static [Output],
 }
 
 /// What is written to the router.
@@ -29,6 +29,12 @@ pub(crate) enum Work {
     Paced(Shape, u64),
     /// Nothing: what does it take to wait?
     Idle,
+    /// A file of so many megabytes, read from its start.
+    File(Kind, u64),
+    /// So many megabytes a second, once without a further output that is dead, and once with it.
+    Isolated(Shape, u64),
+    /// So many megabytes a second, for minutes: does the memory grow?
+    Soak(Shape, u64),
 }
 
 /// How the router is set up.
@@ -40,6 +46,17 @@ pub(crate) enum Setup {
     Agent,
 }
 
+/// What is done to records on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filters {
+    /// Nothing.
+    None,
+    /// `parser` (JSON in `log`), `modify`, `grep`, `record_modifier`.
+    Chain,
+    /// A Lua script that sets a field, drops one, and looks into the text of another one.
+    Lua,
+}
+
 /// Where the router delivers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
@@ -49,6 +66,8 @@ pub(crate) enum Output {
     CloudWatch,
     /// Firehose.
     Firehose,
+    /// Kinesis Data Streams.
+    Kinesis,
     /// S3.
     S3(Objects),
 }
@@ -60,193 +79,101 @@ pub(crate) enum Objects {
     Whole,
     /// The same, compressed with gzip.
     Gzip,
+    /// The same, compressed with zstd.
+    Zstd,
     /// Objects of 50 MB, in parts.
     Parts,
 }
 
-/// A scenario at full speed, tuned.
-const fn full(
-    name: &'static str,
-    about: &'static str,
-    shape: Shape,
-    megabytes: u64,
-    output: Output,
-) -> Scenario {
-    Scenario { name, about, work: Work::Full(shape, megabytes), setup: Setup::Tuned, output }
+impl Scenario {
+    /// A scenario at full speed, tuned.
+    const fn full(
+        name: &'static str,
+        about: &'static str,
+        shape: Shape,
+        megabytes: u64,
+        outputs: &'static [Output],
+    ) -> Scenario {
+        let work = Work::Full(shape, megabytes);
+        Scenario { name, about, work, setup: Setup::Tuned, filters: Filters::None, outputs }
+    }
+
+    /// The same with other work.
+    const fn work(mut self, work: Work) -> Scenario {
+        self.work = work;
+        self
+    }
+
+    /// The same as the ECS agent sets it up.
+    const fn agent(mut self) -> Scenario {
+        self.setup = Setup::Agent;
+        self
+    }
+
+    /// The same with filters.
+    const fn filters(mut self, filters: Filters) -> Scenario {
+        self.filters = filters;
+        self
+    }
+
+    /// Whether it runs where no scenario is named: all do but the one that takes minutes.
+    pub(crate) fn is_usual(&self) -> bool {
+        !matches!(self.work, Work::Soak(..))
+    }
+
+    /// Whether the router only completes at its end what it delivers.
+    pub(crate) fn ends_with_objects(&self) -> bool {
+        self.outputs.iter().any(|output| matches!(output, Output::S3(_)))
+    }
+
+    /// Whether anything is delivered to a service.
+    pub(crate) fn has_services(&self) -> bool {
+        self.outputs.iter().any(|output| *output != Output::Null)
+    }
 }
 
-const WHOLE: Output = Output::S3(Objects::Whole);
-const GZIP: Output = Output::S3(Objects::Gzip);
-const PARTS: Output = Output::S3(Objects::Parts);
+const NULL: &[Output] = &[Output::Null];
+const CLOUDWATCH: &[Output] = &[Output::CloudWatch];
+const FIREHOSE: &[Output] = &[Output::Firehose];
+const KINESIS: &[Output] = &[Output::Kinesis];
+const WHOLE: &[Output] = &[Output::S3(Objects::Whole)];
+const GZIP: &[Output] = &[Output::S3(Objects::Gzip)];
+const ZSTD: &[Output] = &[Output::S3(Objects::Zstd)];
+const PARTS: &[Output] = &[Output::S3(Objects::Parts)];
+const TWO: &[Output] = &[Output::CloudWatch, Output::Firehose];
+const THREE: &[Output] = &[Output::CloudWatch, Output::Firehose, Output::S3(Objects::Gzip)];
 
 /// All of them. Megabytes are chosen so that a run takes seconds.
+#[rustfmt::skip]
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    full("fwd-null", "messages, 64 kB per write, thrown away", Shape::Gathered, 2_000, Output::Null),
-    full("fwd-null-docker", "messages, one per write, thrown away", Shape::Single, 1_000, Output::Null),
-    full("fwdpacked-null", "packs of 1,000 records, thrown away", Shape::Packed, 2_000, Output::Null),
-    full(
-        "fwd-cwl",
-        "messages, 64 kB per write, to CloudWatch Logs",
-        Shape::Gathered,
-        1_000,
-        Output::CloudWatch,
-    ),
-    full("fwd-firehose", "messages, 64 kB per write, to Firehose", Shape::Gathered, 1_000, Output::Firehose),
-    full("fwd-s3", "messages, 64 kB per write, to S3 in objects of 10 MB", Shape::Gathered, 1_000, WHOLE),
-    full("fwd-s3-gzip", "the same, compressed with gzip", Shape::Gathered, 500, GZIP),
-    full(
-        "fwd-s3-parts",
-        "the same in objects of 50 MB, in parts, not compressed",
-        Shape::Gathered,
-        1_000,
-        PARTS,
-    ),
-    Scenario {
-        name: "rate-5MBps",
-        about: "messages, one per write, 5 MB/s, to CloudWatch Logs",
-        work: Work::Paced(Shape::Single, 5),
-        setup: Setup::Tuned,
-        output: Output::CloudWatch,
-    },
-    Scenario {
-        name: "fwd-cwl-firelens",
-        about: "fwd-cwl with the configuration that the ECS agent generates",
-        work: Work::Full(Shape::Gathered, 300),
-        setup: Setup::Agent,
-        output: Output::CloudWatch,
-    },
-    Scenario {
-        name: "idle",
-        about: "nothing, with the configuration that the ECS agent generates",
-        work: Work::Idle,
-        setup: Setup::Agent,
-        output: Output::CloudWatch,
-    },
+    Scenario::full("fwd-null", "messages, 64 kB per write, thrown away", Shape::Gathered, 2_000, NULL),
+    Scenario::full("fwd-null-docker", "messages, one per write, thrown away", Shape::Single, 1_000, NULL),
+    Scenario::full("fwdpacked-null", "packs of 1,000 records, thrown away", Shape::Packed, 2_000, NULL),
+    Scenario::full("fwd-filters", "fwd-null through parser, modify, grep, record_modifier", Shape::Gathered, 500, NULL)
+        .filters(Filters::Chain),
+    Scenario::full("fwd-lua", "fwd-null through a Lua script", Shape::Gathered, 500, NULL).filters(Filters::Lua),
+    Scenario::full("fwd-cwl", "messages, 64 kB per write, to CloudWatch Logs", Shape::Gathered, 1_000, CLOUDWATCH),
+    Scenario::full("fwd-firehose", "messages, 64 kB per write, to Firehose", Shape::Gathered, 1_000, FIREHOSE),
+    Scenario::full("fwd-kinesis", "messages, 64 kB per write, to Kinesis", Shape::Gathered, 1_000, KINESIS),
+    Scenario::full("fwd-s3", "messages, 64 kB per write, to S3 in objects of 10 MB", Shape::Gathered, 1_000, WHOLE),
+    Scenario::full("fwd-s3-gzip", "the same, compressed with gzip", Shape::Gathered, 500, GZIP),
+    Scenario::full("fwd-s3-zstd", "the same, compressed with zstd", Shape::Gathered, 500, ZSTD),
+    Scenario::full("fwd-s3-parts", "the same in objects of 50 MB, in parts, not compressed", Shape::Gathered, 1_000, PARTS),
+    Scenario::full("tail-null", "a file of plain lines, thrown away", Shape::Single, 0, NULL)
+        .work(Work::File(Kind::Plain, 1_000)),
+    Scenario::full("tail-json-s3", "a file of JSON lines, parsed, to S3 with gzip", Shape::Single, 0, GZIP)
+        .work(Work::File(Kind::Json, 1_000)),
+    Scenario::full("rate-5MBps", "messages, one per write, 5 MB/s, to CloudWatch Logs", Shape::Single, 0, CLOUDWATCH)
+        .work(Work::Paced(Shape::Single, 5)),
+    Scenario::full("fwd-cwl-firelens", "fwd-cwl with the configuration that the ECS agent generates", Shape::Gathered, 300, CLOUDWATCH)
+        .agent(),
+    Scenario::full("isolation", "5 MB/s to two services, without and with a third one that is dead", Shape::Single, 0, TWO)
+        .work(Work::Isolated(Shape::Single, 5)).agent(),
+    Scenario::full("soak", "5 MB/s through filters to three services, for minutes", Shape::Single, 0, THREE)
+        .work(Work::Soak(Shape::Single, 5)).filters(Filters::Chain),
+    Scenario::full("idle", "nothing, with the configuration that the ECS agent generates", Shape::Single, 0, CLOUDWATCH)
+        .work(Work::Idle).agent(),
 ];
-
-/// What a configuration has to name.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Places<'a> {
-    /// The unix socket that the router is to listen at.
-    pub(crate) socket: &'a Path,
-    /// A folder that the router may write to.
-    pub(crate) store: &'a Path,
-    /// Port for the router's own HTTP server.
-    pub(crate) http_port: u16,
-    /// HTTPS port of the local AWS; 0 where there is none.
-    pub(crate) aws_port: u16,
-    /// The certificate of the local AWS.
-    pub(crate) ca_file: &'a Path,
-}
-
-impl Scenario {
-    /// The configuration, the same for every program.
-    pub(crate) fn configuration(&self, places: &Places<'_>) -> String {
-        let mut text = String::new();
-        if self.setup == Setup::Tuned {
-            section(
-                &mut text,
-                "SERVICE",
-                &[
-                    ("Flush", "1".into()),
-                    ("Grace", "30".into()),
-                    ("HTTP_Server", "On".into()),
-                    ("HTTP_Listen", "127.0.0.1".into()),
-                    ("HTTP_Port", places.http_port.to_string()),
-                ],
-            );
-        }
-        let mut input = vec![("Name", "forward".to_owned())];
-        if self.setup == Setup::Agent {
-            input.push(("Mem_Buf_Limit", "25MB".into()));
-        }
-        input.push(("unix_path", places.socket.display().to_string()));
-        section(&mut text, "INPUT", &input);
-        if self.setup == Setup::Agent {
-            section(&mut text, "FILTER", &metadata());
-        }
-        let mut output = self.output.properties(places);
-        if self.setup == Setup::Tuned {
-            output.push(("Workers", self.output.workers().to_string()));
-        }
-        section(&mut text, "OUTPUT", &output);
-        text
-    }
-}
-
-/// The filter that the agent adds unless it is told not to.
-fn metadata() -> Vec<(&'static str, String)> {
-    vec![
-        ("Name", "record_modifier".into()),
-        ("Match", "*".into()),
-        ("Record", "ecs_cluster shop".into()),
-        ("Record", "ecs_task_arn arn:aws:ecs:eu-central-1:123456789012:task/shop/0123456789abcdef".into()),
-        ("Record", "ecs_task_definition shop:7".into()),
-    ]
-}
-
-impl Output {
-    /// Fluent Bit's S3 output keeps lists that several workers would share.
-    fn workers(self) -> u32 {
-        if matches!(self, Output::S3(_)) { 1 } else { 2 }
-    }
-
-    fn properties(self, places: &Places<'_>) -> Vec<(&'static str, String)> {
-        let port = places.aws_port;
-        let mut properties = match self {
-            Output::Null => return vec![("Name", "null".into()), ("Match", "*".into())],
-            Output::CloudWatch => vec![
-                ("Name", "cloudwatch_logs".to_owned()),
-                ("log_group_name", "shop".into()),
-                ("log_stream_prefix", "s-".into()),
-                ("auto_create_group", "On".into()),
-                ("endpoint", "127.0.0.1".into()),
-                ("port", port.to_string()),
-            ],
-            Output::Firehose => vec![
-                ("Name", "kinesis_firehose".to_owned()),
-                ("delivery_stream", "shop".into()),
-                ("endpoint", "127.0.0.1".into()),
-                ("port", port.to_string()),
-            ],
-            Output::S3(objects) => objects.properties(places),
-        };
-        // The endpoints are spoken to over TLS without being told; `tls On` is refused by some of Fluent Bit's outputs.
-        properties.extend([
-            ("Match", "*".into()),
-            ("region", "eu-central-1".into()),
-            ("tls.ca_file", places.ca_file.display().to_string()),
-        ]);
-        properties
-    }
-}
-
-impl Objects {
-    fn properties(self, places: &Places<'_>) -> Vec<(&'static str, String)> {
-        let mut properties = vec![
-            ("Name", "s3".to_owned()),
-            ("bucket", "shop".into()),
-            ("s3_key_format", "/logs/$TAG/%Y/%m/%d/%H-%M-%S-$UUID".into()),
-            ("store_dir", places.store.display().to_string()),
-            ("endpoint", format!("https://127.0.0.1:{}", places.aws_port)),
-        ];
-        properties.extend(match self {
-            Objects::Parts => vec![("total_file_size", "50M".into())],
-            _ => vec![("total_file_size", "10M".into()), ("use_put_object", "On".into())],
-        });
-        if self == Objects::Gzip {
-            properties.push(("compression", "gzip".into()));
-        }
-        properties
-    }
-}
-
-fn section(text: &mut String, name: &str, properties: &[(&str, String)]) {
-    writeln!(text, "\n[{name}]").expect("writing into a String does not fail");
-    for (key, value) in properties {
-        writeln!(text, "    {key} {value}").expect("writing into a String does not fail");
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -258,25 +185,5 @@ mod tests {
             assert!(scenario.name.len() <= 20 && scenario.about.len() <= 70, "{}", scenario.name);
             assert!(SCENARIOS[..at].iter().all(|other| other.name != scenario.name));
         }
-    }
-
-    #[test]
-    fn the_agents_configuration_has_no_service_section_and_a_memory_limit() {
-        let places = Places {
-            socket: Path::new("/run/s.sock"),
-            store: Path::new("/run/store"),
-            http_port: 2020,
-            aws_port: 8443,
-            ca_file: Path::new("/run/ca.pem"),
-        };
-        let text = |name: &str| {
-            let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).unwrap();
-            scenario.configuration(&places)
-        };
-        assert!(!text("idle").contains("[SERVICE]"));
-        assert!(text("idle").contains("    Mem_Buf_Limit 25MB\n    unix_path /run/s.sock\n"));
-        assert!(!text("fwd-cwl").contains("Mem_Buf_Limit"));
-        assert!(text("fwd-s3-gzip").contains("    endpoint https://127.0.0.1:8443\n"));
-        assert!(text("fwd-null").ends_with("[OUTPUT]\n    Name null\n    Match *\n    Workers 2\n"));
     }
 }

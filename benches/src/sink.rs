@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
-use ikada_localaws::Report;
+use ikada_localaws::{Report, SequenceReport};
 use serde::Deserialize;
 
 use crate::http::get_json;
@@ -25,7 +25,7 @@ struct Ports {
 /// What has arrived, by the marks in the records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Arrived {
-    /// Different records.
+    /// Different records, at each service for itself.
     pub(crate) distinct: u64,
     /// Times a record came again.
     pub(crate) duplicated: u64,
@@ -61,12 +61,17 @@ impl Sink {
 
     /// Asks what has arrived.
     pub(crate) fn arrived(&self) -> Result<Arrived> {
-        let report: Report = get_json(self.ports.admin_port, "/_localaws/report")?;
-        let add = |sum: Arrived, numbers: &ikada_localaws::SequenceReport| Arrived {
+        let add = |sum: Arrived, numbers: &SequenceReport| Arrived {
             distinct: sum.distinct + numbers.distinct,
             duplicated: sum.duplicated + numbers.duplicated,
         };
-        Ok(report.clients.iter().fold(Arrived::default(), add))
+        Ok(self.clients()?.iter().fold(Arrived::default(), add))
+    }
+
+    /// The same, by service and client.
+    pub(crate) fn clients(&self) -> Result<Vec<SequenceReport>> {
+        let report: Report = get_json(self.ports.admin_port, "/_localaws/report")?;
+        Ok(report.clients)
     }
 }
 

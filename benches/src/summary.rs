@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::programs::Programs;
 use crate::run::Measured;
 use crate::table::Table;
+use crate::{isolation, soak};
 
 impl Measured {
     fn megabytes_per_second(&self) -> f64 {
@@ -43,6 +44,14 @@ impl Measured {
         self.wakeups_per_second.is_some()
     }
 
+    fn is_isolation(&self) -> bool {
+        !self.latencies.is_empty()
+    }
+
+    fn is_soak(&self) -> bool {
+        self.slope.is_some()
+    }
+
     /// Whether more than half of the work was done. Figures of less are none to compare with.
     fn is_done(&self) -> bool {
         self.lost.is_none_or(|lost| lost * 2 <= self.records)
@@ -54,6 +63,12 @@ pub(crate) fn progress(run: &Measured) -> String {
     let head = format!("{} {} run {}:", run.scenario, run.program, run.pair + 1);
     if let Some(wakeups) = run.wakeups_per_second {
         return format!("{head} {:.1} MB resident, {wakeups:.1} wake-ups/s", run.memory_megabytes());
+    }
+    if run.is_isolation() {
+        return format!("{head} {}", isolation::progress(run));
+    }
+    if let Some(slope) = &run.slope {
+        return format!("{head} {}", soak::progress(run, slope));
     }
     let lost = run.lost.map_or("unknown".to_owned(), |count| count.to_string());
     format!(
@@ -68,10 +83,21 @@ pub(crate) fn progress(run: &Measured) -> String {
 
 /// All tables.
 pub(crate) fn report(runs: &[Measured]) -> String {
-    let groups = groups(runs);
-    let (idle, busy): (Vec<_>, Vec<_>) =
-        groups.into_iter().partition(|group| group.iter().any(|run| run.is_idle()));
-    let parts = [busy_table(&busy), idle_table(&idle), ratios(runs)];
+    let mut rest = groups(runs);
+    let mut take = |is_so: fn(&Measured) -> bool| {
+        let (taken, left) = rest.drain(..).partition(|group| group.iter().any(|run| is_so(run)));
+        rest = left;
+        taken
+    };
+    let (idle, isolated, soaked) =
+        (take(Measured::is_idle), take(Measured::is_isolation), take(Measured::is_soak));
+    let parts = [
+        busy_table(&rest),
+        idle_table(&idle),
+        isolation::table(&isolated),
+        soak::table(&soaked),
+        ratios(runs),
+    ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     parts.join("\n")
 }
@@ -182,7 +208,7 @@ fn ratio_rows(runs: &[Measured]) -> Vec<RatioRow> {
             .iter()
             .filter_map(|run| {
                 let is_peer = |other: &&Measured| {
-                    other.scenario == run.scenario && other.pair == run.pair && other.program != run.program
+                    other.scenario == run.scenario && other.pair == run.pair && other.program == "peer"
                 };
                 Some((*run, runs.iter().find(is_peer)?))
             })
@@ -190,12 +216,14 @@ fn ratio_rows(runs: &[Measured]) -> Vec<RatioRow> {
             .collect();
         let Some((first, _)) = pairs.first() else { continue };
         let is_idle = first.is_idle();
+        // At a fixed pace, speed is no figure.
+        let is_paced = first.is_isolation() || first.is_soak();
         let of = |figure: fn(&Measured) -> f64| ratio(&pairs, figure);
         let busy = |figure: fn(&Measured) -> f64| if is_idle { None } else { of(figure) };
         rows.push(RatioRow {
             scenario: first.scenario,
             values: [
-                busy(Measured::megabytes_per_second),
+                if is_paced { None } else { busy(Measured::megabytes_per_second) },
                 busy(Measured::cpu_per_gigabyte),
                 of(Measured::memory_megabytes),
                 if is_idle { of(|run| run.wakeups_per_second.unwrap_or_default()) } else { None },
@@ -215,7 +243,8 @@ fn values(group: &[&Measured], of: impl Fn(&Measured) -> f64) -> Vec<f64> {
     group.iter().map(|run| of(run)).collect()
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle of some values; 0 of none.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {

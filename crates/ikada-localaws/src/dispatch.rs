@@ -83,7 +83,10 @@ pub(crate) async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Cut> {
     connection.begun.fetch_add(1, Ordering::Release);
-    let result = answer(shared, &connection, request).await;
+    let mut result = answer(shared.clone(), &connection, request).await;
+    if let Ok(response) = &mut result {
+        shared.spelling.spell(response).await;
+    }
     connection.ended.fetch_add(1, Ordering::Release);
     result
 }

@@ -85,6 +85,7 @@ mod sequence;
 mod server;
 mod service;
 mod shared;
+mod spelling;
 mod sts;
 mod tls;
 

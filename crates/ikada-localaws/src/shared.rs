@@ -14,6 +14,7 @@ use crate::report::Report;
 use crate::s3::S3;
 use crate::sequence::MarkFinder;
 use crate::service::Service;
+use crate::spelling::Spelling;
 
 /// The state of a running local AWS.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) kinesis: Streams,
     pub(crate) s3: S3,
     pub(crate) issuer: Issuer,
+    pub(crate) spelling: Spelling,
     clock_shift_ms: AtomicI64,
     numbers: AtomicU64,
 }
@@ -47,6 +49,7 @@ impl Shared {
             kinesis: Streams::new(Service::Kinesis, auto.data_streams),
             s3: S3::new(auto.buckets),
             issuer: Issuer::new(config.credentials_lifetime),
+            spelling: Spelling::default(),
             clock_shift_ms: AtomicI64::new(0),
             numbers: AtomicU64::new(1),
             config,

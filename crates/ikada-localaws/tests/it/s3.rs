@@ -44,6 +44,18 @@ fn an_object_reads_back_with_its_headers() {
 }
 
 #[test]
+fn etag_is_spelled_as_s3_does() {
+    use std::io::{Read, Write};
+    let (aws, mut client) = default();
+    client.put("/logs-1/a", &[], b"hello");
+    let mut socket = std::net::TcpStream::connect(aws.http_addr()).unwrap();
+    socket.write_all(b"GET /logs-1/a HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\r\nETag: \"") && !answer.contains("\r\netag"), "{answer}");
+}
+
+#[test]
 fn parts_become_one_object() {
     let (aws, mut client) = default();
     let target = "/logs-1/big.log";
