@@ -82,6 +82,16 @@ impl Loaded {
         }
     }
 
+    /// The directory of the main file; relative paths that are not found in the working directory are looked for there.
+    pub fn main_dir(&self) -> &Path {
+        &self.main_dir
+    }
+
+    /// What `@SET` lines or the section `env` set, by name.
+    pub fn variables(&self) -> &[(String, String)] {
+        &self.own_variables
+    }
+
     /// Puts sections before those of the file, as the command line's are, and replaces the variables in them.
     pub fn put_first(&mut self, mut sections: Vec<Section>, env: &dyn Env) {
         let mut variables = Variables::new(env);

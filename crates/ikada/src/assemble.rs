@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use ikada_config::{Instance, Loaded, Processor, ServiceOptions};
 use ikada_diag::{Diagnostic, Diagnostics, Span, Spanned, codes};
-use ikada_engine::{FilterSlot, InputSlot, OutputSlot, Pipeline};
+use ikada_engine::{Again, FilterSlot, InputSlot, OutputSlot, Pipeline};
 use ikada_options::{FilterCommon, InputCommon, LogLevel, OptionSet, Options, OutputCommon, PropertyBag};
 use ikada_parse::Parsers;
-use ikada_plugin::registry::{BuildContext, Plugin, Registry, find};
-use ikada_plugin::{Filter, InstanceId, Kind, RetryLimit, Service};
+use ikada_plugin::registry::{Build, BuildContext, Plugin, Registry, find};
+use ikada_plugin::{Filter, Input, InstanceId, Kind, RetryLimit, Service, Variables};
 use ikada_record::Ledger;
 use ikada_record::json::JsonStyle;
 use ikada_route::{Matcher, Pattern, TagRegex};
@@ -38,6 +38,8 @@ pub fn assemble(loaded: &mut Loaded, registry: &Registry, dry_run: bool) -> Asse
         flush: config.service.flush.0,
         json: JsonStyle { escape_unicode: config.service.json_escape_unicode.unwrap_or(true) },
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        config_dir: loaded.main_dir().to_path_buf(),
+        variables: Variables(loaded.variables().into()),
         ..Service::default()
     });
     checks::look_over(&config, &mut loaded.diagnostics);
@@ -94,10 +96,12 @@ impl Work<'_> {
                 common.mem_buf_limit.as_ref().map(|limit| limit.value.0).filter(|limit| *limit > 0);
         }
         let processors = self.processors(instance.processors);
+        let again = again(plugin.build, &instance.bag, &cx);
         let input = self.build(plugin, &mut instance.bag, &cx, &InputCommon::set())?;
         let mem_buf_limit = cx.mem_buf_limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let (durable, overflow) = holding::of_input(&common?, self.settings, self.found);
-        Some(InputSlot { id, input, metrics: Arc::default(), mem_buf_limit, durable, overflow, processors })
+        let metrics = Arc::default();
+        Some(InputSlot { id, input, again, metrics, mem_buf_limit, durable, overflow, processors })
     }
 
     fn filter(&mut self, mut instance: Instance) -> Option<FilterSlot> {
@@ -203,6 +207,12 @@ impl Work<'_> {
         };
         Some(Matcher { pattern, regex })
     }
+}
+
+/// Builds the same input once more; what was to be said of its options was said the first time.
+fn again(build: Build<dyn Input>, bag: &PropertyBag, cx: &BuildContext) -> Option<Again> {
+    let (bag, cx) = (bag.clone(), cx.clone());
+    Some(Box::new(move || build(&mut bag.clone(), &cx, &mut Diagnostics::default())))
 }
 
 fn bad_regex(span: Span, error: &dyn std::fmt::Display) -> Diagnostic {

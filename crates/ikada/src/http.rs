@@ -12,7 +12,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use ikada_engine::View;
-use ikada_plugin::{Clock, Counter, SystemClock};
+use ikada_plugin::{Clock, Counter, Families, SystemClock};
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -349,7 +349,14 @@ fn exposition(admin: &Admin) -> String {
             admin.started_at
         ),
     );
-    text
+    text + &own_exposition(view)
+}
+
+/// What filters count for themselves.
+fn own_exposition(view: &View) -> String {
+    let mut families = Families::default();
+    view.own.iter().for_each(|metrics| metrics.show(&mut families));
+    families.into_text()
 }
 
 fn append(text: &mut String, what: std::fmt::Arguments<'_>) {

@@ -40,6 +40,7 @@ const UNTIL_DELIVERED: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Runs the program as the command line says.
 pub fn run(args: &Run, registry: &Registry) -> Exit {
+    ikada_engine::watch_for_bugs();
     if let Some(dir) = &args.workdir
         && let Err(failed) = std::env::set_current_dir(dir)
     {

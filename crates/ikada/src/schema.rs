@@ -25,7 +25,7 @@ pub fn schema(registry: &Registry) -> Value {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Ikada",
         "description": "A configuration of Ikada, in the shape that Fluent Bit gives YAML.",
-        "type": "object",
+        "type": ["object", "null"],
         "additionalProperties": false,
         "properties": {
             "service": service(),
@@ -69,15 +69,26 @@ fn definitions(registry: &Registry) -> Value {
         "input": common(&InputCommon::set()),
         "filter": common(&FilterCommon::set()),
         "output": common(&OutputCommon::set()),
-        "value": { "type": ["string", "number", "boolean", "null"] },
+        "value": { "type": ["string", "number", "boolean"] },
         "values": { "anyOf": [
             { "$ref": "#/$defs/value" },
             { "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/value" } },
         ] },
         "env": { "anyOf": [
             { "type": ["object", "null"], "additionalProperties": { "$ref": "#/$defs/value" } },
-            { "type": "array", "items": { "type": "object" } },
+            { "type": "array", "items": { "$ref": "#/$defs/variable" } },
         ] },
+        "variable": {
+            "type": "object",
+            "required": ["name"],
+            "anyOf": [{ "required": ["value"] }, { "required": ["uri"] }],
+            "additionalProperties": false,
+            "properties": {
+                "name": { "type": "string", "minLength": 1 },
+                "value": { "$ref": "#/$defs/value" },
+                "uri": { "type": "string", "pattern": "^file://" },
+            },
+        },
         "named": {
             "type": "object",
             "required": ["name"],
@@ -135,7 +146,8 @@ fn named_list() -> Value {
 fn service() -> Value {
     let mut properties = Map::new();
     for spec in &ServiceOptions::set().specs {
-        add(&mut properties, spec);
+        // A key that a classic file may repeat stands once in YAML: Fluent Bit refuses a list here.
+        add(&mut properties, &OptionSpec { repeatable: false, ..*spec });
     }
     // Unknown keys are ignored with a warning by the loader; an editor may as well say so at once.
     json!({ "type": ["object", "null"], "properties": properties, "additionalProperties": false })
@@ -168,7 +180,8 @@ fn quoted(names: &[&str]) -> String {
 fn options_of(own: &OptionSet, kind: &str, common: &OptionSet) -> Value {
     let mut properties = Map::new();
     properties.insert("name".to_owned(), json!({}));
-    let required: Vec<Value> = own.specs.iter().filter(|spec| spec.required).map(any_spelling).collect();
+    let mut required: Vec<Value> = own.specs.iter().filter(|spec| spec.required).map(any_spelling).collect();
+    required.extend(matching(common));
     for spec in &own.specs {
         add(&mut properties, spec);
     }
@@ -213,6 +226,17 @@ fn any_spelling(spec: &OptionSpec) -> Value {
         .map(|name| json!({ "required": [name] }))
         .collect();
     json!({ "anyOf": spellings })
+}
+
+/// Says that a filter or an output names tags, by a pattern or by a regular expression.
+fn matching(common: &OptionSet) -> Option<Value> {
+    let ways: Vec<Value> = common
+        .specs
+        .iter()
+        .filter(|spec| ["match", "match_regex"].contains(&spec.name))
+        .map(any_spelling)
+        .collect();
+    (!ways.is_empty()).then(|| json!({ "anyOf": ways }))
 }
 
 /// Adds an option with its text, and its other spellings without.

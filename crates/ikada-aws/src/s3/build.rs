@@ -39,6 +39,8 @@ impl S3Options {
         cx: &BuildContext,
         diags: &mut Diagnostics,
     ) -> Option<S3Output> {
+        // What is wrong elsewhere in the configuration is no reason not to build.
+        let wrong_before = diags.counts().errors;
         let zone = self.zone(diags);
         let method = self.method(diags);
         let total_size = self.total_size(diags);
@@ -61,7 +63,7 @@ impl S3Options {
         let (encoder, tags, destination) = (encoder?, tags?, destination?);
         // Read once before anything is opened, for what is wrong with it.
         self.keys(zone, false, diags)?;
-        if diags.has_errors() {
+        if diags.counts().errors > wrong_before {
             return None;
         }
         let spool = if cx.dry_run { None } else { self.spool(cx) };

@@ -16,7 +16,10 @@ pub(crate) fn unreadable_paths(loaded: &mut Loaded, files: &dyn Files) {
         let named = |property: &&Property| READ.iter().any(|name| property.is_named(name));
         for property in section.properties.iter().filter(named) {
             let is_told = loaded.diagnostics.iter().any(|finding| finding.span == Some(property.value.span));
-            if !property.value.value.is_empty() && !is_told && !exists(&property.value.value, files) {
+            let path = Path::new(&property.value.value);
+            // A script may lie beside the main file.
+            let is_beside = property.is_named("script") && files.exists(&loaded.main_dir().join(path));
+            if !property.value.value.is_empty() && !is_told && !is_beside && !files.exists(path) {
                 let message = format!("`{}` names a file that is not there", property.key.value);
                 let help = "the path is that inside the log router's container: put the file into its image";
                 found

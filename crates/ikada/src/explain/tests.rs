@@ -64,7 +64,7 @@ fn a_container_s_way_is_told_with_its_names_and_new_tags() {
       filter record_modifier.0  Match *, Record ecs_cluster c  [a.conf:8]
       filter parser.0  Match app-*, Key_Name log, Parser audit_json  [a.conf:12]
       filter rewrite_tag.0  Match app-*, Rule $level ^error$ errors.$TAG false  [a.conf:17]
-      output s3.0  Match app-firelens*, bucket archive, key app-firelens-0123456789abcdef0123456789abcdef/2023  [a.conf:34]
+      output s3.0  Match app-firelens*, bucket archive, key app-firelens-0123456789abcdef0123456789abcdef/2023-objectABCDEFGH  [a.conf:34]
 
     errors.app-firelens-0123456789abcdef0123456789abcdef (given by rewrite_tag.0)
       filter record_modifier.0  Match *, Record ecs_cluster c  [a.conf:8]

@@ -158,7 +158,7 @@ pub(crate) const MISTAKES: &[(&str, &[&str], &str)] = &[
         &[
             "main.yaml:4:12: error[yaml-syntax]: a `-` starts a list in the middle of a line (help: start the list on a line of its own, or quote the `-`)",
         ],
-        "pipeline:\n  inputs:\n    - name: dummy\n      tag:\n        - x\n",
+        "pipeline:\n  inputs:\n    - name: dummy\n      tag: \"- x\"\n",
     ),
     (
         "pipeline:\n  inputs:\n    - name: dummy\n     tag: x\n",
@@ -197,11 +197,11 @@ pub(crate) const MISTAKES: &[(&str, &[&str], &str)] = &[
     ),
     // Another shape than the place asks for.
     (
-        "pipeline:\n  - name: tail\n",
+        "pipeline:\n  - name: dummy\n",
         &[
             "main.yaml:1:1: error[yaml-shape]: `pipeline` holds keys, and this is a list (help: put its keys on lines below it, without `-` and with a blank behind the `:`: `inputs: …`)",
         ],
-        "pipeline:\n  inputs:\n    - name: tail\n",
+        "pipeline:\n  inputs:\n    - name: dummy\n",
     ),
     (
         "pipeline:\n  inputs:\n    name: dummy\n    tag: x\n",
