@@ -5,7 +5,7 @@
 //!
 //! **What it does not know:** sockets, connections, protocols. It reads the files that the options name, and nothing else.
 //!
-//! In reading order: [`check`], [`client_config`] and [`server_name`], [`server_config`], [`TlsError`].
+//! In reading order: [`TlsSettings`]; [`check`], [`client_config`], [`server_name`] and [`server_config`] for options as they are; [`TlsError`].
 //!
 //! ```
 //! use ikada_options::{Diagnostics, Options, PropertyBag, Sources, TlsOptions};
@@ -25,11 +25,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ikada_options::{TlsOptions, TlsVersion};
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
     SupportedProtocolVersion,
 };
 use rustls_pki_types::pem::{Error as PemError, PemObject};
@@ -75,108 +76,205 @@ pub enum TlsError {
     /// A server without a certificate.
     #[error("a server needs `tls.crt_file` and `tls.key_file`")]
     NoIdentity,
-    /// Client certificates cannot be checked.
-    #[error("certificates of clients cannot be checked")]
-    Clients(#[from] rustls::server::VerifierBuilderError),
+    /// Certificates of the other side cannot be checked.
+    #[error("certificates cannot be checked")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
     /// Certificate and key are no pair.
     #[error("certificate and key do not fit together")]
     Build(#[from] rustls::Error),
 }
 
-/// Says whether the options can be followed. The authorities of the system are not looked at: it may not be the system that
-/// the router will run on.
+/// What sets one side of TLS apart from another: equal settings can share connections.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TlsSettings {
+    /// Whether a certificate is looked at: `tls.verify`.
+    verifies: bool,
+    /// Whether it has to be for the host; only `tls.verify_hostname off` says that it has not.
+    verifies_host: bool,
+    ca_file: Option<PathBuf>,
+    ca_path: Option<PathBuf>,
+    crt_file: Option<PathBuf>,
+    key_file: Option<PathBuf>,
+    key_has_password: bool,
+    vhost: Option<String>,
+    min_version: Option<TlsVersion>,
+    max_version: Option<TlsVersion>,
+}
+
+/// A chain of certificates, and the key of the first of them.
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+impl Default for TlsSettings {
+    /// The system's authorities are trusted, for the host that is asked for.
+    fn default() -> Self {
+        Self {
+            verifies: true,
+            verifies_host: true,
+            ca_file: None,
+            ca_path: None,
+            crt_file: None,
+            key_file: None,
+            key_has_password: false,
+            vhost: None,
+            min_version: None,
+            max_version: None,
+        }
+    }
+}
+
+impl TlsSettings {
+    /// Takes what matters from the options.
+    #[must_use]
+    pub fn new(options: &TlsOptions) -> Self {
+        Self {
+            verifies: options.verify,
+            verifies_host: options.verify_hostname != Some(false),
+            ca_file: options.ca_file.clone(),
+            ca_path: options.ca_path.clone(),
+            crt_file: options.crt_file.clone(),
+            key_file: options.key_file.clone(),
+            key_has_password: options.key_passwd.is_some(),
+            vhost: options.vhost.clone(),
+            min_version: options.min_version,
+            max_version: options.max_version,
+        }
+    }
+
+    /// Says whether the settings can be followed. The authorities of the system are not looked at: it may not be the system that
+    /// the router will run on.
+    ///
+    /// # Errors
+    /// A file is not what it should be, or the settings contradict each other.
+    pub fn check(&self) -> Result<(), TlsError> {
+        let names_roots = self.ca_file.is_some() || self.ca_path.is_some();
+        Self { verifies: self.verifies && names_roots, ..self.clone() }.client_config()?;
+        self.server_name().map(drop)
+    }
+
+    /// The client's side of TLS.
+    ///
+    /// # Errors
+    /// A file is not what it should be, or the settings contradict each other.
+    pub fn client_config(&self) -> Result<ClientConfig, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&self.versions()?)?;
+        let builder = match (self.verifies, self.verifies_host) {
+            (true, true) => builder.with_root_certificates(self.roots()?),
+            (true, false) => {
+                let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots()?), provider);
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyHost(inner.build()?)))
+            }
+            (false, _) => builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAll(provider))),
+        };
+        Ok(match self.identity()? {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+            None => builder.with_no_client_auth(),
+        })
+    }
+
+    /// The server's side of TLS; with `asks_clients` a client needs a certificate of an authority that the settings name.
+    ///
+    /// # Errors
+    /// There is no certificate, a file is not what it should be, or the settings contradict each other.
+    pub fn server_config(&self, asks_clients: bool) -> Result<ServerConfig, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&self.versions()?)?;
+        let builder = match asks_clients {
+            false => builder.with_no_client_auth(),
+            true => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()?), provider);
+                builder.with_client_cert_verifier(verifier.build()?)
+            }
+        };
+        let (chain, key) = self.identity()?.ok_or(TlsError::NoIdentity)?;
+        Ok(builder.with_single_cert(chain, key)?)
+    }
+
+    /// The name that the server has to prove, where it is not the host's.
+    ///
+    /// # Errors
+    /// `tls.vhost` is no name.
+    pub fn server_name(&self) -> Result<Option<ServerName<'static>>, TlsError> {
+        let Some(name) = &self.vhost else { return Ok(None) };
+        ServerName::try_from(name.clone()).map(Some).map_err(|_| TlsError::Name(name.clone()))
+    }
+
+    fn versions(&self) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {
+        let range =
+            self.min_version.unwrap_or(TlsVersion::V1_2)..=self.max_version.unwrap_or(TlsVersion::V1_3);
+        let known =
+            [(TlsVersion::V1_2, &rustls::version::TLS12), (TlsVersion::V1_3, &rustls::version::TLS13)];
+        let left: Vec<_> = known.into_iter().filter(|(version, _)| range.contains(version)).collect();
+        if left.is_empty() {
+            return Err(TlsError::NoVersion);
+        }
+        Ok(left.into_iter().map(|(_, version)| version).collect())
+    }
+
+    /// The authorities that the settings name, or those of the system where they name none.
+    fn roots(&self) -> Result<RootCertStore, TlsError> {
+        let mut named = Vec::new();
+        if let Some(path) = &self.ca_file {
+            named = certificates(path)?;
+        }
+        if let Some(path) = &self.ca_path {
+            let files =
+                std::fs::read_dir(path).map_err(|source| TlsError::List { path: path.clone(), source })?;
+            // Such directories hold other things, too: what is no certificate is passed over.
+            named.extend(files.flatten().filter_map(|file| certificates(&file.path()).ok()).flatten());
+        }
+        if self.ca_file.is_none() && self.ca_path.is_none() {
+            named = rustls_native_certs::load_native_certs().certs;
+        }
+        let mut store = RootCertStore::empty();
+        // One certificate of a bundle that is too odd for us does not spoil the others.
+        store.add_parsable_certificates(named);
+        if store.is_empty() { Err(TlsError::NoRoots) } else { Ok(store) }
+    }
+
+    /// Who we are, where the settings say so.
+    fn identity(&self) -> Result<Option<Identity>, TlsError> {
+        match (&self.crt_file, &self.key_file) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) if self.key_has_password => Err(TlsError::Password),
+            (Some(chain), Some(key)) => Ok(Some((certificates(chain)?, private_key(key)?))),
+            _ => Err(TlsError::HalfIdentity),
+        }
+    }
+}
+
+/// [`TlsSettings::check`] of the options.
 ///
 /// # Errors
 /// A file is not what it should be, or the options contradict each other.
 pub fn check(options: &TlsOptions) -> Result<(), TlsError> {
-    let names_roots = options.ca_file.is_some() || options.ca_path.is_some();
-    let unchecked = TlsOptions { verify: options.verify && names_roots, ..options.clone() };
-    client_config(&unchecked)?;
-    server_name(options).map(drop)
+    TlsSettings::new(options).check()
 }
 
-/// The client's side of TLS.
+/// [`TlsSettings::client_config`] of the options.
 ///
 /// # Errors
 /// A file is not what it should be, or the options contradict each other.
 pub fn client_config(options: &TlsOptions) -> Result<ClientConfig, TlsError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions(options)?)?;
-    let builder = match options.verify {
-        true => builder.with_root_certificates(roots(options)?),
-        false => builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAll(provider))),
-    };
-    let (chain, key) = match (&options.crt_file, &options.key_file) {
-        (None, None) => return Ok(builder.with_no_client_auth()),
-        (Some(chain), Some(key)) => (certificates(chain)?, private_key(key, options)?),
-        _ => return Err(TlsError::HalfIdentity),
-    };
-    Ok(builder.with_client_auth_cert(chain, key)?)
+    TlsSettings::new(options).client_config()
 }
 
-/// The server's side of TLS; with `asks_clients` a client needs a certificate of an authority that the options name.
+/// [`TlsSettings::server_config`] of the options.
 ///
 /// # Errors
 /// There is no certificate, a file is not what it should be, or the options contradict each other.
 pub fn server_config(options: &TlsOptions, asks_clients: bool) -> Result<ServerConfig, TlsError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder =
-        ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions(options)?)?;
-    let builder = match asks_clients {
-        false => builder.with_no_client_auth(),
-        true => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(options)?), provider);
-            builder.with_client_cert_verifier(verifier.build()?)
-        }
-    };
-    let (chain, key) = match (&options.crt_file, &options.key_file) {
-        (Some(chain), Some(key)) => (certificates(chain)?, private_key(key, options)?),
-        (None, None) => return Err(TlsError::NoIdentity),
-        _ => return Err(TlsError::HalfIdentity),
-    };
-    Ok(builder.with_single_cert(chain, key)?)
+    TlsSettings::new(options).server_config(asks_clients)
 }
 
-/// The name that the server has to prove, where it is not the host's.
+/// [`TlsSettings::server_name`] of the options.
 ///
 /// # Errors
 /// `tls.vhost` is no name.
 pub fn server_name(options: &TlsOptions) -> Result<Option<ServerName<'static>>, TlsError> {
-    let Some(name) = &options.vhost else { return Ok(None) };
-    ServerName::try_from(name.clone()).map(Some).map_err(|_| TlsError::Name(name.clone()))
-}
-
-fn versions(options: &TlsOptions) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {
-    let range =
-        options.min_version.unwrap_or(TlsVersion::V1_2)..=options.max_version.unwrap_or(TlsVersion::V1_3);
-    let known = [(TlsVersion::V1_2, &rustls::version::TLS12), (TlsVersion::V1_3, &rustls::version::TLS13)];
-    let left: Vec<_> = known.into_iter().filter(|(version, _)| range.contains(version)).collect();
-    if left.is_empty() {
-        return Err(TlsError::NoVersion);
-    }
-    Ok(left.into_iter().map(|(_, version)| version).collect())
-}
-
-/// The authorities that the options name, or those of the system where they name none.
-fn roots(options: &TlsOptions) -> Result<RootCertStore, TlsError> {
-    let mut named = Vec::new();
-    if let Some(path) = &options.ca_file {
-        named = certificates(path)?;
-    }
-    if let Some(path) = &options.ca_path {
-        let files =
-            std::fs::read_dir(path).map_err(|source| TlsError::List { path: path.clone(), source })?;
-        // Such directories hold other things, too: what is no certificate is passed over.
-        named.extend(files.flatten().filter_map(|file| certificates(&file.path()).ok()).flatten());
-    }
-    if options.ca_file.is_none() && options.ca_path.is_none() {
-        named = rustls_native_certs::load_native_certs().certs;
-    }
-    let mut store = RootCertStore::empty();
-    // One certificate of a bundle that is too odd for us does not spoil the others.
-    store.add_parsable_certificates(named);
-    if store.is_empty() { Err(TlsError::NoRoots) } else { Ok(store) }
+    TlsSettings::new(options).server_name()
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -185,10 +283,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     list.map_err(|source| TlsError::Pem { path: path.to_owned(), what: "certificate", source })
 }
 
-fn private_key(path: &Path, options: &TlsOptions) -> Result<PrivateKeyDer<'static>, TlsError> {
-    if options.key_passwd.is_some() {
-        return Err(TlsError::Password);
-    }
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_file(path).map_err(|source| TlsError::Pem {
         path: path.to_owned(),
         what: "private key",
@@ -235,6 +330,51 @@ impl ServerCertVerifier for TrustAll {
     }
 }
 
+/// Takes a certificate of a trusted authority whatever host it is for (`tls.verify_hostname off`).
+#[derive(Debug)]
+struct AnyHost(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyHost {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.0.verify_server_cert(certificate, chain, name, ocsp, now) {
+            // The name is looked at last: all else is in order.
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            result => result,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use ikada_options::{Diagnostics, Options, PropertyBag, Sources};
@@ -271,5 +411,59 @@ mod tests {
         options.ca_file = Some("/no/such/file".into());
         let error = client_config(&options).unwrap_err();
         assert_eq!(error.to_string(), "`/no/such/file` holds no certificate");
+    }
+
+    #[test]
+    fn versions_lie_between_the_two_bounds() {
+        let versions = |min_version, max_version| {
+            let settings = TlsSettings { min_version, max_version, ..TlsSettings::default() };
+            settings.versions().map(|list| list.len()).ok()
+        };
+        assert_eq!(versions(None, None), Some(2));
+        assert_eq!(versions(Some(TlsVersion::V1_3), None), Some(1));
+        assert_eq!(versions(Some(TlsVersion::V1_3), Some(TlsVersion::V1_2)), None);
+    }
+
+    /// Whether a client of these options takes the certificate of `logs.example` for that of `host`.
+    fn is_taken(options: &TlsOptions, host: &str) -> bool {
+        let pair = rcgen::generate_simple_self_signed(["logs.example".to_owned()]).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let ca = dir.path().join("ca.pem");
+        std::fs::write(&ca, pair.cert.pem()).unwrap();
+        let settings = TlsSettings { ca_file: Some(ca), ..TlsSettings::new(options) };
+        let server = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![pair.cert.der().clone()],
+                PrivateKeyDer::from_pem_slice(pair.signing_key.serialize_pem().as_bytes()).unwrap(),
+            )
+            .unwrap();
+        let mut server = rustls::ServerConnection::new(Arc::new(server)).unwrap();
+        let name = ServerName::try_from(host.to_owned()).unwrap();
+        let config = Arc::new(settings.client_config().unwrap());
+        let mut client = rustls::ClientConnection::new(config, name).unwrap();
+        while client.is_handshaking() {
+            let mut wire = Vec::new();
+            client.write_tls(&mut wire).unwrap();
+            server.read_tls(&mut wire.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            let mut wire = Vec::new();
+            server.write_tls(&mut wire).unwrap();
+            client.read_tls(&mut wire.as_slice()).unwrap();
+            if client.process_new_packets().is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    #[test]
+    fn a_certificate_of_another_host_is_taken_only_where_the_options_say_so() {
+        let strict = options();
+        let lax = TlsOptions { verify_hostname: Some(false), ..options() };
+        assert!(is_taken(&strict, "logs.example") && !is_taken(&strict, "other.example"));
+        assert!(is_taken(&lax, "other.example"));
     }
 }

@@ -1,8 +1,8 @@
 //! Credentials, kept and renewed for all outputs of one identity.
 //!
-//! Renewed well before they expire, with jitter; while that fails the old ones serve until they truly expire. Only one
-//! caller renews at a time, the others go on with what there is. An answer that calls the credentials expired has them renewed
-//! at once ([`KeptCredentials::renew`]).
+//! Renewed well before they expire, with jitter and in the background; while that fails the old ones serve until they truly expire.
+//! Nobody waits while there are any that serve. An answer that calls the credentials expired has them renewed at once
+//! ([`KeptCredentials::renew`]).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,10 +16,11 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 const EARLY: Duration = Duration::from_secs(5 * 60);
 /// Spread over which many routers renew.
 const JITTER_SECS: u64 = 60;
-/// Pause after a renewal that failed, while the old credentials still serve.
+/// Longest pause after a renewal that failed, while the old credentials still serve; a quarter of their time if that is less.
 const PAUSE: Duration = Duration::from_secs(10);
-/// How long one request waits for a renewal it could do without.
-const PATIENCE: Duration = Duration::from_secs(5);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
+/// How long a renewal in the background may take.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// A forced renewal this soon after another one gives nothing new (Fluent Bit: once in 60 s; an expired token must not wait so long).
 const FORCED_APART: Duration = Duration::from_secs(5);
 
@@ -31,7 +32,9 @@ struct Inner {
     source: SharedCredentialsProvider,
     held: Mutex<Option<Held>>,
     /// Held by whoever asks the source.
-    renewing: tokio::sync::Mutex<()>,
+    renewing: Arc<tokio::sync::Mutex<()>>,
+    /// When the source last had nothing to give, and why.
+    failed: Mutex<Option<(SystemTime, String)>>,
 }
 
 #[derive(Clone)]
@@ -48,7 +51,8 @@ impl KeptCredentials {
     /// Keeps what `source` gives.
     #[must_use]
     pub fn new(source: SharedCredentialsProvider) -> Self {
-        let inner = Inner { source, held: Mutex::new(None), renewing: tokio::sync::Mutex::new(()) };
+        let inner =
+            Inner { source, held: Mutex::default(), renewing: Arc::default(), failed: Mutex::default() };
         Self(Arc::new(inner))
     }
 
@@ -86,7 +90,7 @@ impl KeptCredentials {
             Some(held) if is_expired(&held.credentials, now) => self.fetch(now).await,
             Some(held) => {
                 if held.renew_at.is_some_and(|at| now >= at) {
-                    return Ok(self.renew_early(held).await);
+                    self.renew_early();
                 }
                 Ok(held.credentials)
             }
@@ -98,33 +102,48 @@ impl KeptCredentials {
     async fn fetch(&self, now: SystemTime) -> Result<Credentials, CredentialsError> {
         let _alone = self.0.renewing.lock().await;
         match self.held() {
-            Some(held) if !is_expired(&held.credentials, now) => Ok(held.credentials),
-            _ => self.ask().await,
+            Some(held) if !is_expired(&held.credentials, now) => return Ok(held.credentials),
+            _ => {}
         }
+        // Who waited while somebody else asked in vain does not ask once more.
+        let failed = self.0.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, error)) = failed.filter(|(at, _)| *at > now) {
+            return Err(CredentialsError::provider_error(error));
+        }
+        self.ask().await
     }
 
-    /// Tries to renew in good time. Nobody waits who need not: one caller does the work, for a short while at most.
-    async fn renew_early(&self, held: Held) -> Credentials {
-        let Ok(_alone) = self.0.renewing.try_lock() else { return held.credentials };
-        let result = tokio::time::timeout(PATIENCE, self.ask()).await;
-        let error = match result {
-            Ok(Ok(new)) => return new,
-            Ok(Err(error)) => chain(&error),
-            Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
-        };
-        tracing::warn!(%error, "credentials could not be renewed yet; the old ones still serve");
-        self.postpone();
-        held.credentials
+    /// Renews in good time, in the background: a request that has credentials does not wait for others. The task ends with its
+    /// patience, and a router that stops has no use for it.
+    fn renew_early(&self) {
+        let Ok(alone) = self.0.renewing.clone().try_lock_owned() else { return };
+        let kept = self.clone();
+        drop(tokio::spawn(async move {
+            let error = match tokio::time::timeout(PATIENCE, kept.ask()).await {
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) => chain(&error),
+                Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+            };
+            tracing::warn!(%error, "credentials could not be renewed yet; the old ones still serve");
+            kept.postpone();
+            drop(alone);
+        }));
     }
 
     fn postpone(&self) {
+        let now = SystemTime::now();
         if let Some(held) = self.lock().as_mut() {
-            held.renew_at = Some(SystemTime::now() + PAUSE);
+            let left =
+                held.credentials.expiry().and_then(|end| end.duration_since(now).ok()).unwrap_or_default();
+            held.renew_at = Some(now + PAUSE.min(left / 4).max(SHORTEST_PAUSE));
         }
     }
 
     async fn ask(&self) -> Result<Credentials, CredentialsError> {
-        let credentials = self.0.source.provide_credentials().await?;
+        let credentials = self.0.source.provide_credentials().await.inspect_err(|error| {
+            let failed = Some((SystemTime::now(), chain(error)));
+            *self.0.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+        })?;
         let now = SystemTime::now();
         let mut held = self.lock();
         let generation = held.as_ref().map_or(0, |held| held.generation) + 1;
@@ -255,7 +274,10 @@ mod tests {
         assert_eq!(key(&kept).await.as_deref(), Some("k1"));
         assert_eq!(key(&kept).await.as_deref(), Some("k1"));
         age(&kept, Duration::from_secs(40));
-        assert_eq!(key(&kept).await.as_deref(), Some("k2"));
+        assert_eq!(key(&kept).await.as_deref(), Some("k1"), "nobody waits for the new ones");
+        while key(&kept).await.as_deref() != Some("k2") {
+            tokio::task::yield_now().await;
+        }
         assert_eq!(asked.load(Ordering::Relaxed), 2);
     }
 
@@ -264,8 +286,14 @@ mod tests {
         let (kept, asked) = kept(Some(Duration::from_secs(63)), 2);
         assert_eq!(key(&kept).await.as_deref(), Some("k1"));
         age(&kept, Duration::from_secs(40));
-        assert_eq!(key(&kept).await.as_deref(), Some("k1"));
-        assert_eq!(key(&kept).await.as_deref(), Some("k1"));
+        while asked.load(Ordering::Relaxed) < 2 || kept.0.renewing.try_lock().is_err() {
+            assert_eq!(key(&kept).await.as_deref(), Some("k1"));
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..3 {
+            assert_eq!(key(&kept).await.as_deref(), Some("k1"));
+            tokio::task::yield_now().await;
+        }
         assert_eq!(asked.load(Ordering::Relaxed), 2, "the second failure must wait");
     }
 

@@ -128,8 +128,7 @@ where
         }
         _ => {
             let missing = credentials_error(error);
-            let kind = if missing.is_some() { FailureKind::Denied } else { FailureKind::Transient };
-            let message = missing.map_or_else(|| chain(error), |cause| format!("no credentials: {cause}"));
+            let (kind, message) = missing.unwrap_or_else(|| (FailureKind::Transient, chain(error)));
             Failure { kind, after: None, cause: SendError::new(message), stale_identity: false }
         }
     }
@@ -235,12 +234,18 @@ fn retry_after(raw: &HttpResponse) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(LONGEST)))
 }
 
-/// The reason there are no credentials, if that is why the call failed.
-fn credentials_error(error: &(dyn Error + 'static)) -> Option<String> {
+/// The reason there are no credentials, if that is why the call failed. Only a person can help where nobody gives any, or where a
+/// role may not be taken on; a place that gives them and is out of reach will be back.
+fn credentials_error(error: &(dyn Error + 'static)) -> Option<(FailureKind, String)> {
     let mut next = Some(error);
     while let Some(cause) = next {
         if let Some(found) = cause.downcast_ref::<CredentialsError>() {
-            return Some(chain(found));
+            let text = chain(found);
+            let is_denied = matches!(found, CredentialsError::CredentialsNotLoaded(_))
+                || matches!(found, CredentialsError::InvalidConfiguration(_))
+                || text.contains("AccessDenied");
+            let kind = if is_denied { FailureKind::Denied } else { FailureKind::Transient };
+            return Some((kind, format!("no credentials: {text}")));
         }
         next = cause.source();
     }

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -22,17 +22,18 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use http::header::PROXY_AUTHORIZATION;
-use http::{StatusCode, Uri};
+use http::header::{DATE, PROXY_AUTHORIZATION};
+use http::{HeaderMap, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use ikada_tls::{TlsError, TlsSettings};
 use tower_service::Service;
 
+use super::clock::SigningClock;
 use super::proxy::{Proxies, ProxyConnector};
-use super::tls::{TlsError, TlsSettings};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -57,6 +58,7 @@ struct Inner {
     tls: TlsSettings,
     connect_timeout: Duration,
     proxies: Proxies,
+    clock: SigningClock,
     client: Mutex<Hyper>,
 }
 
@@ -68,7 +70,8 @@ impl IkadaHttp {
     pub fn new(tls: &TlsSettings, connect_timeout: Duration) -> Result<Self, TlsError> {
         let proxies = Proxies::of_process();
         let client = Mutex::new(hyper(tls, connect_timeout, &proxies)?);
-        Ok(Self(Arc::new(Inner { tls: tls.clone(), connect_timeout, proxies, client })))
+        let clock = SigningClock::default();
+        Ok(Self(Arc::new(Inner { tls: tls.clone(), connect_timeout, proxies, clock, client })))
     }
 
     /// Leaves all connections behind; certificates to trust are read anew. Calls under way go on.
@@ -79,6 +82,11 @@ impl IkadaHttp {
         let client = hyper(&self.0.tls, self.0.connect_timeout, &self.0.proxies)?;
         *self.0.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
         Ok(())
+    }
+
+    /// The time to sign requests with, kept right by the answers that come through here.
+    pub(super) fn clock(&self) -> &SigningClock {
+        &self.0.clock
     }
 
     /// Gets what is at a URL, whole.
@@ -160,11 +168,14 @@ impl HttpConnector for Connector {
             request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
         }
         let answer = self.http.client().request(request);
-        let limit = self.limit;
+        let (limit, clock) = (self.limit, self.http.clock().clone());
         HttpConnectorFuture::new(async move {
             let (head, body) = within(limit, answer).await?.map_err(connector_error)?.into_parts();
             let body = within(limit, Limited::new(body, LONGEST_ANSWER).collect()).await?;
             let mut body = body.map_err(ConnectorError::io)?.to_bytes();
+            if let Some(time) = time_of_refusal(head.status, &head.headers) {
+                clock.follow(time);
+            }
             if let Some(Shorten(shorten)) = shorten.filter(|_| head.status == StatusCode::OK) {
                 body = shorten(body);
             }
@@ -172,6 +183,15 @@ impl HttpConnector for Connector {
             answer.try_into().map_err(|error| ConnectorError::other(BoxError::from(error), None))
         })
     }
+}
+
+/// The server's time, where an answer may refuse a signature for its own.
+fn time_of_refusal(status: StatusCode, headers: &HeaderMap) -> Option<SystemTime> {
+    if !matches!(status.as_u16(), 400 | 401 | 403) {
+        return None;
+    }
+    // A date of HTTP is one of mail, too (RFC 9110, section 5.6.7).
+    chrono::DateTime::parse_from_rfc2822(headers.get(DATE)?.to_str().ok()?).ok().map(SystemTime::from)
 }
 
 async fn within<T>(limit: Option<Duration>, doing: impl Future<Output = T>) -> Result<T, ConnectorError> {

@@ -5,6 +5,7 @@
 //! [`classify`]; [`Session::renew`] says whether it is worth repeating at once with newer credentials.
 
 mod body;
+mod clock;
 mod credentials;
 mod endpoint;
 mod failure;
@@ -12,7 +13,6 @@ mod http;
 mod options;
 mod proxy;
 mod session;
-mod tls;
 mod url_credentials;
 
 pub(crate) use body::replace_body;
@@ -23,4 +23,3 @@ pub use http::IkadaHttp;
 pub(crate) use http::Shorten;
 pub use options::{AwsOptions, Destination};
 pub use session::{Role, Session, SessionSettings};
-pub use tls::{TlsError, TlsSettings};

@@ -6,11 +6,11 @@ use std::time::Duration;
 use ikada_diag::{Diagnostic, Diagnostics, Spanned, codes};
 use ikada_options::{NetOptions, Options, PropertyBag, Seconds, TlsOptions};
 use ikada_plugin::registry::BuildContext;
+use ikada_tls::TlsSettings;
 
 use super::credentials::chain;
 use super::endpoint::endpoint_url;
 use super::session::{Role, Session, SessionSettings};
-use super::tls::TlsSettings;
 
 /// How long a connection may take when `net.connect_timeout` does not say.
 const CONNECT: Duration = Duration::from_secs(10);

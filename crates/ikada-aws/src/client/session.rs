@@ -19,13 +19,13 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use ikada_tls::TlsSettings;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::credentials::{KeptCredentials, chain};
 use super::failure::{Failure, FailureKind, classify};
 use super::http::IkadaHttp;
-use super::tls::TlsSettings;
 use super::url_credentials::UrlCredentials;
 use crate::fetch::TaskMetadata;
 
@@ -164,7 +164,7 @@ impl Session {
         self.ready.get().map_or(0, |ready| ready.credentials.generation())
     }
 
-    /// Makes a call, and makes it once more if its credentials had ended and there are others now.
+    /// Makes a call, and makes it once more if its credentials had ended and there are others now, or if the clock has been put right.
     ///
     /// # Errors
     /// The call failed.
@@ -174,14 +174,19 @@ impl Session {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let (used, started) = (self.generation(), Instant::now());
+        let clock = self.clock_shift();
         let mut result = call().await.map_err(|error| classify(&error));
         if let Err(failure) = &result
-            && self.renew(failure, used).await
+            && (self.clock_shift() != clock || self.renew(failure, used).await)
         {
             result = call().await.map_err(|error| classify(&error));
         }
         self.watch(result.as_ref().err(), started);
         result
+    }
+
+    fn clock_shift(&self) -> i64 {
+        self.ready.get().map_or(0, |ready| ready.http.clock().shift())
     }
 
     /// Renews the client when nothing has come through for [`STUCK`] while calls were made: a name may lead elsewhere by now, a
@@ -253,6 +258,7 @@ impl Session {
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http.clone())
+            .time_source(http.clock().clone())
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             // Its floor is one byte a second over five seconds; a busy machine must not fail that way.

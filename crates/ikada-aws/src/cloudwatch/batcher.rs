@@ -7,6 +7,7 @@ use ikada_plugin::{Batch, Delivery, Output, Part, Routed, add_part};
 use ikada_record::{DropReason, Entry, Share, Tag, Timestamp, record_at};
 use tokio::time::Instant;
 
+use super::entity::{without_fields, write_entity};
 use super::events::{Events, MAX_MESSAGE, Mark};
 use super::message::{MessageEncoder, Written};
 use super::names::Names;
@@ -26,6 +27,8 @@ pub(super) struct Batcher {
     encoder: MessageEncoder,
     names: Names,
     oversize: Oversize,
+    /// Whether calls say what their logs are of.
+    add_entity: bool,
     sender: Arc<Sender>,
     open: HashMap<Box<[u8]>, Open>,
     ready: VecDeque<Batch>,
@@ -33,7 +36,10 @@ pub(super) struct Batcher {
     ready_bytes: usize,
     /// No open batch is due before.
     earliest: Option<Instant>,
+    /// Group and stream of the entry at hand, and before them what it is of, with a NUL behind each but the last.
     key: Vec<u8>,
+    /// The entry at hand without what tells its entity.
+    scratch: Vec<u8>,
     lines: Lines,
 }
 
@@ -78,11 +84,12 @@ struct Source<'a> {
 
 impl Open {
     fn new(key: &[u8], is_pending: bool, due: Instant) -> Self {
-        // A group's name holds no NUL; a stream's may.
-        let mut names = key.splitn(2, |byte| *byte == 0);
+        // JSON and a group's name hold no NUL; a stream's may.
+        let mut names = key.splitn(3, |byte| *byte == 0);
         let mut name = || String::from_utf8_lossy(names.next().unwrap_or_default()).into_owned();
-        let (group, stream) = (name(), name());
-        let stream = Arc::new(Stream::new(group, stream, lane(key), is_pending));
+        let (entity, group, stream) = (name(), name(), name());
+        let lane = lane(&key[entity.len()..]);
+        let stream = Arc::new(Stream::new(group, stream, entity, lane, is_pending));
         let events = Events::new(&stream.head, 0);
         Self { events, stream, parts: Vec::new(), origins: Vec::new(), run: 0, due }
     }
@@ -107,12 +114,14 @@ impl Batcher {
         encoder: MessageEncoder,
         names: Names,
         oversize: Oversize,
+        add_entity: bool,
         sender: Arc<Sender>,
     ) -> Self {
         Self {
             encoder,
             names,
             oversize,
+            add_entity,
             sender,
             open: HashMap::new(),
             ready: VecDeque::new(),
@@ -120,6 +129,7 @@ impl Batcher {
             ready_bytes: 0,
             earliest: None,
             key: Vec::new(),
+            scratch: Vec::new(),
             lines: Lines::default(),
         }
     }
@@ -148,6 +158,8 @@ impl Batcher {
 
     /// All entries go to the stream their tag names.
     fn push_by_tag(&mut self, routed: &Routed, counts: &mut Counts) {
+        self.key.clear();
+        self.key.push(0);
         self.names.write(&mut self.key, routed.chunk.tag(), record_at(&[]));
         let (key, mut open) = self.take(routed.due);
         let keeps = routed.share.source().is_some();
@@ -162,6 +174,7 @@ impl Batcher {
     fn push_by_record(&mut self, routed: &Routed, counts: &mut Counts, now: Instant) {
         let mut at_hand: Option<(Box<[u8]>, Open)> = None;
         let keeps = routed.share.source().is_some();
+        let mut scratch = std::mem::take(&mut self.scratch);
         for (place, entry) in (0..).zip(routed.chunk.entries()) {
             self.name(routed.chunk.tag(), &entry, now);
             let (key, mut open) = match at_hand.take() {
@@ -174,17 +187,24 @@ impl Batcher {
                     self.take(routed.due)
                 }
             };
-            self.add(&mut open, &entry, Source { routed, place, keeps }, counts);
+            let bare = if self.add_entity { without_fields(&entry, &mut scratch) } else { None };
+            self.add(&mut open, bare.as_ref().unwrap_or(&entry), Source { routed, place, keeps }, counts);
             at_hand = Some((key, open));
         }
         if let Some((key, mut open)) = at_hand {
             open.end_run(&routed.share);
             self.put_back(key, open);
         }
+        self.scratch = scratch;
     }
 
     /// Leaves the entry's names in `self.key`.
     fn name(&mut self, tag: &Tag, entry: &Entry<'_>, now: Instant) {
+        self.key.clear();
+        if self.add_entity {
+            write_entity(&mut self.key, entry.record());
+        }
+        self.key.push(0);
         let Some(reference) = self.names.write(&mut self.key, tag, entry.record()) else { return };
         if let Some(times) = self.lines.no_name.count(1, now) {
             tracing::warn!(%reference, times, "a template's reference is not in the record; the plain name stands in");
@@ -343,7 +363,7 @@ impl Batcher {
 impl Output for Batcher {
     fn push(&mut self, routed: Routed, now: Instant) {
         let mut counts = Counts::default();
-        match self.names.differ_by_record() {
+        match self.names.differ_by_record() || self.add_entity {
             true => self.push_by_record(&routed, &mut counts, now),
             false => self.push_by_tag(&routed, &mut counts),
         }

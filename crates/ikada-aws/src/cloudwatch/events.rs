@@ -273,13 +273,15 @@ impl Closed {
     }
 }
 
-/// What every call to a stream begins with.
-pub(super) fn head(group: &str, stream: &str) -> Vec<u8> {
+/// What every call to a stream begins with. `entity` is a whole member with its comma, or nothing.
+pub(super) fn head(group: &str, stream: &str, entity: &str) -> Vec<u8> {
     let mut head = b"{\"logGroupName\":\"".to_vec();
     ikada_record::json::write_str_escaped(&mut head, group.as_bytes());
     head.extend_from_slice(b"\",\"logStreamName\":\"");
     ikada_record::json::write_str_escaped(&mut head, stream.as_bytes());
-    head.extend_from_slice(b"\",\"logEvents\":[");
+    head.extend_from_slice(b"\",");
+    head.extend_from_slice(entity.as_bytes());
+    head.extend_from_slice(b"\"logEvents\":[");
     head
 }
 
@@ -351,7 +353,7 @@ mod tests {
 
     #[test]
     fn in_order_the_arena_is_the_body() {
-        let mut events = Events::new(&head("g", "s"), 0);
+        let mut events = Events::new(&head("g", "s", ""), 0);
         event(&mut events, 1, "a");
         event(&mut events, 1, "b");
         let body_len = events.body_len();
@@ -367,7 +369,7 @@ mod tests {
 
     #[test]
     fn out_of_order_events_are_sorted_and_equal_times_keep_their_order() {
-        let mut events = Events::new(&head("g", "s"), 0);
+        let mut events = Events::new(&head("g", "s", ""), 0);
         for (time, message) in [(5, "c"), (1, "a"), (5, "d"), (1, "b")] {
             event(&mut events, time, message);
         }
@@ -383,7 +385,7 @@ mod tests {
 
     #[test]
     fn events_can_be_given_another_head_and_time() {
-        let mut events = Events::new(&head("g", "s"), 0);
+        let mut events = Events::new(&head("g", "s", ""), 0);
         event(&mut events, 1, "a,b");
         event(&mut events, 2, "c");
         let closed = events.close();

@@ -90,6 +90,7 @@ impl GoCloudWatchOptions {
             names: names?,
             encoder: MessageEncoder::go(self.log_key.as_ref().map(|key| key.value.as_str())),
             oversize: self.oversize,
+            add_entity: false,
             destination: destination?,
             manner: Manner {
                 creation,

@@ -1,6 +1,6 @@
 //! Amazon CloudWatch Logs: records as log events, by both of its names.
 //!
-//! An entry becomes a message ([`message`], with metrics: [`emf`]) in the text of a request ([`events`]), in the open batch of the group
+//! An entry becomes a message ([`message`], with metrics: [`emf`]; without what tells its entity: [`entity`]) in the text of a request ([`events`]), in the open batch of the group
 //! and stream its tag or record names ([`names`], [`go_names`], [`batcher`]). A batch goes out as it lies there ([`sender`]); what the
 //! service lacks is created then ([`create`]). `cloudwatch_logs` ([`options`]) and `cloudwatch` ([`go_options`]) differ in their options, in
 //! how they spell JSON and in how names are made.
@@ -24,6 +24,7 @@
 mod batcher;
 mod create;
 mod emf;
+mod entity;
 mod events;
 mod go_names;
 mod go_options;
@@ -64,8 +65,8 @@ fn build_go(bag: &mut PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -
 }
 
 fn make(settled: Settled, cx: &BuildContext) -> Box<dyn Output> {
-    let Settled { names, encoder, oversize, destination, manner, task } = settled;
+    let Settled { names, encoder, oversize, add_entity, destination, manner, task } = settled;
     destination.announce(cx);
     let sender = Sender::new(destination, manner, task, cx.service.clock.clone());
-    Box::new(Batcher::new(encoder, names, oversize, Arc::new(sender)))
+    Box::new(Batcher::new(encoder, names, oversize, add_entity, Arc::new(sender)))
 }

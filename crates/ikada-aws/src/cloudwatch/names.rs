@@ -1,8 +1,8 @@
 //! Which group and stream an entry goes to.
 
 use ikada_msgpack::MapView;
-use ikada_record::{Tag, record_at};
 use ikada_record::accessor::{Part, Template};
+use ikada_record::{Tag, record_at};
 
 use super::go_names::{GoTemplate, NotThere, is_mark};
 
@@ -83,10 +83,9 @@ impl Names {
             && [&self.group_template, &self.stream_template].into_iter().flatten().any(Pattern::asks_ecs)
     }
 
-    /// Writes both names as the service takes them, a NUL between them. Where a template's reference finds nothing, or a template
+    /// Appends both names as the service takes them, a NUL between them. Where a template's reference finds nothing, or a template
     /// makes no text, the plain name stands in; the reference is returned.
     pub(super) fn write(&self, out: &mut Vec<u8>, tag: &Tag, record: MapView<'_>) -> Option<&str> {
-        out.clear();
         let mut missing = None;
         if !self.by_template(&self.group_template, out, tag, record, &mut missing, Kind::Group) {
             write_group(out, self.group.as_bytes());
@@ -214,7 +213,7 @@ mod tests {
     }
 
     fn written(names: &Names, tag: &str, record: &[u8]) -> (String, Option<String>) {
-        let mut out = b"left over".to_vec();
+        let mut out = Vec::new();
         let missing = names.write(&mut out, &Tag::from(tag), record_at(record)).map(ToString::to_string);
         (String::from_utf8(out).unwrap().replace('\0', "|"), missing)
     }

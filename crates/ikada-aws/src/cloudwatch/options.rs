@@ -81,9 +81,10 @@ pub struct CloudWatchOptions {
     /// Dimensions of metrics: names with commas between them, sets of them with semicolons between.
     #[option(example = "host,region;host")]
     pub metric_dimensions: Option<Spanned<String>>,
-    /// Adds Kubernetes entity fields to the requests; not supported.
-    #[option(example = "off")]
-    pub add_entity: Option<Spanned<bool>>,
+    /// Tells the service what the logs are of, by the fields `aws_entity_…` that Fluent Bit's filter `kubernetes` adds on the nodes. They
+    /// are no part of the messages then.
+    #[option(default = "off")]
+    pub add_entity: bool,
     /// Region, identity and endpoint.
     #[option(flatten)]
     pub aws: AwsOptions,
@@ -116,6 +117,7 @@ pub(super) struct Settled {
     pub(super) names: Names,
     pub(super) encoder: MessageEncoder,
     pub(super) oversize: Oversize,
+    pub(super) add_entity: bool,
     pub(super) destination: Destination,
     pub(super) manner: Manner,
     pub(super) task: Task,
@@ -151,7 +153,6 @@ impl CloudWatchOptions {
         diags: &mut Diagnostics,
     ) -> Option<Settled> {
         let errors = diags.counts().errors;
-        self.refuse_unsupported(diags);
         let names = self.names(bag, diags);
         let creation = self.creation(diags);
         let emf = self.emf(diags);
@@ -168,6 +169,7 @@ impl CloudWatchOptions {
             names: names?,
             encoder: MessageEncoder::new(log_key, style, emf),
             oversize: self.oversize,
+            add_entity: self.add_entity,
             destination: destination?,
             manner: Manner {
                 creation,
@@ -197,15 +199,6 @@ impl CloudWatchOptions {
         let namespace =
             self.metric_namespace.as_ref().map_or("fluent-bit-metrics", |name| name.value.as_str());
         Some(Emf::new(namespace, &sets))
-    }
-
-    fn refuse_unsupported(&self, diags: &mut Diagnostics) {
-        if let Some(option) = self.add_entity.as_ref().filter(|option| option.value) {
-            let message = "`add_entity` is not supported";
-            diags.push(
-                Diagnostic::error(codes::UNSUPPORTED_OPTION, message).at(option.span).help("remove it"),
-            );
-        }
     }
 
     fn names(&self, bag: &PropertyBag, diags: &mut Diagnostics) -> Option<Names> {

@@ -29,14 +29,16 @@ pub(super) struct Stream {
     pub(super) lane: u64,
     /// What every call begins with.
     pub(super) head: Vec<u8>,
+    /// What its logs are of, as a member of a call.
+    entity: String,
     /// Its names hold marks for what only ECS knows.
     is_pending: bool,
 }
 
 impl Stream {
-    pub(super) fn new(group: String, name: String, lane: u64, is_pending: bool) -> Self {
-        let head = head(&group, &name);
-        Self { group, name, lane, head, is_pending }
+    pub(super) fn new(group: String, name: String, entity: String, lane: u64, is_pending: bool) -> Self {
+        let head = head(&group, &name, &entity);
+        Self { group, name, lane, head, entity, is_pending }
     }
 }
 
@@ -59,6 +61,7 @@ pub(super) struct Sender {
     task: Task,
     client: OnceCell<Client>,
     held_back: Seldom,
+    no_entity: Seldom,
 }
 
 impl Sender {
@@ -72,6 +75,7 @@ impl Sender {
             task,
             client: OnceCell::new(),
             held_back: Seldom::default(),
+            no_entity: Seldom::default(),
         }
     }
 
@@ -84,7 +88,7 @@ impl Sender {
         };
         let group = fill_in(self.task.fill_in(&stream.group).await?, write_group);
         let name = fill_in(self.task.fill_in(&stream.name).await?, write_stream);
-        Ok(Stream::new(group, name, stream.lane, false))
+        Ok(Stream::new(group, name, stream.entity.clone(), stream.lane, false))
     }
 
     async fn client(&self) -> Result<&Client, Failure> {
@@ -145,6 +149,12 @@ impl Sender {
                 .send()
         };
         let answer = self.destination.session.call(call).await?;
+        if let Some(info) = &answer.rejected_entity_info
+            && let Some(times) = self.no_entity.count(1, Instant::now())
+        {
+            let reason = info.error_type().as_str();
+            tracing::warn!(reason, times, "the service took the logs, and did not take what they are of");
+        }
         Ok(answer.rejected_log_events_info)
     }
 

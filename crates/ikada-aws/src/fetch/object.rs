@@ -6,10 +6,11 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Builder, ResponseChecksumValidation};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
+use ikada_tls::TlsSettings;
 use tokio::time::sleep;
 
 use super::ObjectArn;
-use crate::client::{Failure, FailureKind, Session, SessionSettings, TlsSettings, classify};
+use crate::client::{Failure, FailureKind, Session, SessionSettings, classify};
 
 /// How often a bucket may point to another region.
 const MOST_HOPS: usize = 3;

@@ -22,22 +22,13 @@
 mod options;
 mod sender;
 
-use std::sync::Arc;
-
+use aws_sdk_firehose::Client;
 use ikada_options::{Diagnostics, Options, PropertyBag};
 use ikada_plugin::Output;
 use ikada_plugin::registry::{BuildContext, OutputPlugin};
 
-use options::Settled;
-use sender::Firehose;
-
-use crate::records::{Batcher, Sender, Shape, head};
-
-pub use crate::records::{Compression, Oversize};
+pub use crate::records::{Compression, GoLineOptions, LineOptions, Oversize};
 pub use options::{FirehoseOptions, GoFirehoseOptions};
-
-static SHAPE: Shape =
-    Shape { name: "Firehose", max_bytes: 4 * 1024 * 1024, max_record: 1_024_000, has_keys: false };
 
 /// The outputs as the registry knows them.
 pub(crate) fn plugins() -> [OutputPlugin; 2] {
@@ -48,20 +39,11 @@ pub(crate) fn plugins() -> [OutputPlugin; 2] {
 }
 
 fn build(bag: &mut PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Box<dyn Output>> {
-    let options = FirehoseOptions::parse(bag, diags)?;
-    Some(make(options.settle(bag, cx.net.as_ref(), cx.service.json, diags)?, cx))
+    let settled = FirehoseOptions::parse(bag, diags)?.settle(bag, cx, diags)?;
+    Some(settled.output::<Client>(cx))
 }
 
 fn build_go(bag: &mut PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Box<dyn Output>> {
-    Some(make(GoFirehoseOptions::parse(bag, diags)?.settle(bag, cx.net.as_ref(), diags)?, cx))
-}
-
-fn make(settled: Settled, cx: &BuildContext) -> Box<dyn Output> {
-    let Settled { delivery_stream, recipe, destination } = settled;
-    destination.announce(cx);
-    let head = head("DeliveryStreamName", &delivery_stream);
-    let place = destination.place();
-    let put = Box::new(Firehose::new(destination, delivery_stream.clone()));
-    let sender = Sender::new(put, &SHAPE, head, delivery_stream, &place);
-    Box::new(Batcher::new(recipe, Arc::new(sender)))
+    let settled = GoFirehoseOptions::parse(bag, diags)?.settle(bag, cx, diags)?;
+    Some(settled.output::<Client>(cx))
 }

@@ -16,22 +16,13 @@
 mod options;
 mod sender;
 
-use std::sync::Arc;
-
+use aws_sdk_kinesis::Client;
 use ikada_options::{Diagnostics, Options, PropertyBag};
 use ikada_plugin::Output;
 use ikada_plugin::registry::{BuildContext, OutputPlugin};
 
-use options::Settled;
-use sender::Kinesis;
-
-use crate::records::{Batcher, Sender, Shape, head};
-
-pub use crate::records::{Compression, Oversize};
+pub use crate::records::{Compression, GoLineOptions, LineOptions, Oversize};
 pub use options::{GoCompression, GoKinesisOptions, KinesisOptions};
-
-static SHAPE: Shape =
-    Shape { name: "Kinesis", max_bytes: 10 * 1024 * 1024, max_record: 1024 * 1024, has_keys: true };
 
 /// The outputs as the registry knows them.
 pub(crate) fn plugins() -> [OutputPlugin; 2] {
@@ -42,20 +33,11 @@ pub(crate) fn plugins() -> [OutputPlugin; 2] {
 }
 
 fn build(bag: &mut PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Box<dyn Output>> {
-    let options = KinesisOptions::parse(bag, diags)?;
-    Some(make(options.settle(bag, cx.net.as_ref(), cx.service.json, diags)?, cx))
+    let settled = KinesisOptions::parse(bag, diags)?.settle(bag, cx, diags)?;
+    Some(settled.output::<Client>(cx))
 }
 
 fn build_go(bag: &mut PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Box<dyn Output>> {
-    Some(make(GoKinesisOptions::parse(bag, diags)?.settle(bag, cx.net.as_ref(), diags)?, cx))
-}
-
-fn make(settled: Settled, cx: &BuildContext) -> Box<dyn Output> {
-    let Settled { stream, recipe, destination } = settled;
-    destination.announce(cx);
-    let head = head("StreamName", &stream);
-    let place = destination.place();
-    let put = Box::new(Kinesis::new(destination, stream.clone()));
-    let sender = Sender::new(put, &SHAPE, head, stream, &place);
-    Box::new(Batcher::new(recipe, Arc::new(sender)))
+    let settled = GoKinesisOptions::parse(bag, diags)?.settle(bag, cx, diags)?;
+    Some(settled.output::<Client>(cx))
 }
