@@ -10,10 +10,12 @@ use ikada_plugin::{
     Batch, EntrySet, InstanceId, Outcome, OutputMetrics, Part, RetryLimit, Routed, SendError,
 };
 use ikada_record::DropReason;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
+use crate::backoff::{Backoff, Failure};
+use crate::bugs;
 use crate::letters::Letters;
 use crate::queue::{Queue, Waiting};
 
@@ -34,23 +36,25 @@ pub(crate) struct Destination {
     pub(crate) retry: RetryLimit,
     /// Where what is refused is kept, if it is.
     pub(crate) letters: Option<Letters>,
+    /// Whether what its inputs hand over may be dropped where it is in the way.
+    pub(crate) may_let_go: bool,
     /// Bytes of batches that may be under way at once; one batch always may.
     pub(crate) most_under_way: usize,
-    base: Duration,
-    cap: Duration,
+    /// One for each attempt that may be under way. Batches that wait for their time hold none.
+    slots: Semaphore,
     state: Mutex<State>,
     draining: AtomicBool,
     wake: Notify,
 }
 
 struct State {
-    failures: u32,
-    not_before: Instant,
-    failed_at: Option<Instant>,
+    backoff: Backoff,
     late_line: Option<Instant>,
     late_batches: u64,
-    /// A line said that this destination is late, and none yet that it recovered.
-    told: bool,
+    /// A line said that batches of this lane are late, and none yet that they go through again.
+    told: Option<Option<u64>>,
+    yielded: u64,
+    yielded_line: Option<Instant>,
 }
 
 impl Destination {
@@ -62,12 +66,12 @@ impl Destination {
         backoff: (Duration, Duration),
     ) -> Self {
         let state = State {
-            failures: 0,
-            not_before: Instant::now(),
-            failed_at: None,
+            backoff: Backoff::new(backoff.0, backoff.1, Instant::now()),
             late_line: None,
             late_batches: 0,
-            told: false,
+            told: None,
+            yielded: 0,
+            yielded_line: None,
         };
         Self {
             id,
@@ -75,9 +79,9 @@ impl Destination {
             metrics,
             retry,
             letters: None,
+            may_let_go: true,
             most_under_way: usize::MAX,
-            base: backoff.0,
-            cap: backoff.1,
+            slots: Semaphore::new(0),
             state: Mutex::new(state),
             draining: AtomicBool::new(false),
             wake: Notify::new(),
@@ -100,24 +104,38 @@ impl Destination {
     /// The router stops: back-off shrinks, and further attempts do not count against the limit.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Relaxed);
-        let soon = Instant::now() + DRAIN_BACKOFF;
-        let mut state = self.state();
-        state.not_before = state.not_before.min(soon);
-        drop(state);
+        self.state().backoff.drain(Instant::now() + DRAIN_BACKOFF);
         self.wake.notify_waiters();
+    }
+
+    /// Lets so many attempts be under way at once.
+    pub(crate) fn allow(&self, attempts: usize) {
+        self.slots.add_permits(attempts);
     }
 
     fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
     }
 
-    /// Waits until the destination may be asked again.
-    async fn gate(&self) {
+    /// Waits until a batch of this lane may be tried, and for its turn.
+    async fn gate(&self, lane: Option<u64>) -> Option<SemaphorePermit<'_>> {
+        loop {
+            self.until_open(lane).await;
+            // It is never closed.
+            let slot = self.slots.acquire().await.ok();
+            // While this one waited for its turn, others may have found the destination dead.
+            if Instant::now() >= self.state().backoff.open_at(lane) {
+                return slot;
+            }
+        }
+    }
+
+    async fn until_open(&self, lane: Option<u64>) {
         loop {
             let wake = self.wake.notified();
             tokio::pin!(wake);
             wake.as_mut().enable();
-            let until = self.state().not_before;
+            let until = self.state().backoff.open_at(lane);
             if Instant::now() >= until {
                 return;
             }
@@ -128,43 +146,68 @@ impl Destination {
         }
     }
 
-    fn succeeded(&self) {
+    /// Whether any lane is in trouble that the destination is not.
+    pub(crate) fn has_trouble(&self) -> bool {
+        self.state().backoff.has_trouble()
+    }
+
+    /// Whether this lane is.
+    pub(crate) fn is_troubled(&self, lane: Option<u64>) -> bool {
+        self.state().backoff.is_troubled(lane)
+    }
+
+    /// Whether this lane has been in trouble for so long, while others got through, that what it holds is in their way.
+    pub(crate) fn is_in_the_way(&self, lane: Option<u64>, patience: Duration) -> bool {
+        self.state().backoff.is_in_the_way(lane, patience, Instant::now())
+    }
+
+    /// Drops a batch whose lane is in the others' way: an ERROR line, once in a while, for this is loss.
+    pub(crate) fn let_go(&self, batch: &Batch) {
+        let entries = u64::from(batch.entries);
+        settle(&batch.parts, |part, n| part.share.drop_entries(n, DropReason::Overflow));
+        let now = Instant::now();
+        let mut state = self.state();
+        state.yielded += entries;
+        if state.yielded_line.is_some_and(|last| now < last + LATE_LINE_EVERY) {
+            return;
+        }
+        state.yielded_line = Some(now);
+        let dropped = std::mem::take(&mut state.yielded);
+        drop(state);
+        error!(
+            instance = %self.id,
+            "one stream, file or tag of this output takes nothing and the others do: dropped {dropped} of its oldest records (reason=overflow)"
+        );
+    }
+
+    fn succeeded(&self, lane: Option<u64>) {
         self.queue.progress();
         let mut state = self.state();
-        state.failures = 0;
-        state.failed_at = None;
-        if std::mem::take(&mut state.told) {
-            drop(state);
+        state.backoff.succeeded(lane, Instant::now());
+        let told = state.told.take_if(|told| *told == lane).is_some();
+        drop(state);
+        self.wake.notify_waiters();
+        if told {
             info!(instance = %self.id, "the destination takes data again");
         }
     }
 
-    /// Books an attempt that began at `started` and of which nothing was taken; returns how long all batches now wait. Attempts
-    /// that were already under way when the last failure came in say nothing new.
-    fn failed(&self, started: Instant, after: Option<Duration>) -> Duration {
-        let now = Instant::now();
-        let mut state = self.state();
-        if state.failed_at.is_none_or(|failed| started >= failed) {
-            state.failures = state.failures.saturating_add(1);
-            state.failed_at = Some(now);
-        }
-        let exponent = state.failures.saturating_sub(1).min(16);
-        let ceiling = self.base.saturating_mul(1 << exponent).min(self.cap);
-        let mut delay = jittered(ceiling).max(after.unwrap_or_default());
-        if self.is_draining() {
-            delay = delay.min(DRAIN_BACKOFF);
-        }
-        state.not_before = state.not_before.max(now + delay);
-        delay
+    /// Books an attempt that began at `started` and of which nothing was taken; returns how long the batches of its lane now wait.
+    fn failed(&self, lane: Option<u64>, started: Instant, after: Option<Duration>) -> Duration {
+        let most = if self.is_draining() { DRAIN_BACKOFF } else { Duration::MAX };
+        let failure = Failure { lane, started, after, most, jitter: jitter() };
+        self.state().backoff.failed(failure, Instant::now())
     }
 
     /// Books an attempt of which a part was taken. The destination works: only what it refused waits, and not for long.
-    fn progressed(&self) -> Duration {
+    fn progressed(&self, lane: Option<u64>) -> Duration {
         self.queue.progress();
         let mut state = self.state();
-        state.failures = 0;
-        state.failed_at = None;
-        jittered(self.base)
+        state.backoff.succeeded(lane, Instant::now());
+        let base = state.backoff.base();
+        drop(state);
+        self.wake.notify_waiters();
+        base.mul_f64(jitter())
     }
 
     /// Waits for this long; a drain shortens it.
@@ -195,7 +238,7 @@ impl Destination {
             return;
         }
         state.late_line = Some(now);
-        state.told = true;
+        state.told = Some(batch.lane);
         let batches = std::mem::take(&mut state.late_batches);
         drop(state);
         let seconds = delay.as_secs_f64();
@@ -218,19 +261,23 @@ pub(crate) async fn deliver(mut batch: Batch, to: Arc<Destination>) {
     let mut retries = 0;
     let mut bugs = 0;
     loop {
-        to.gate().await;
+        let slot = to.gate(batch.lane).await;
         let started = Instant::now();
         let outcome = attempt(&mut batch, &to, &mut bugs).await;
+        drop(slot);
         let (after, cause, progress) = match outcome {
             Outcome::Delivered => {
                 to.metrics.proc_records.add(u64::from(batch.entries));
                 to.metrics.proc_bytes.add(batch.bytes as u64);
                 settle(&batch.parts, |part, n| part.share.deliver(n));
-                to.succeeded();
+                to.succeeded(batch.lane);
                 return;
             }
             Outcome::Rejected { reason, cause } => {
-                to.queue.progress();
+                match reason {
+                    DropReason::Bug => to.queue.progress(),
+                    _ => to.succeeded(batch.lane),
+                }
                 give_up(&batch, &to, reason, &cause);
                 return;
             }
@@ -239,7 +286,7 @@ pub(crate) async fn deliver(mut batch: Batch, to: Arc<Destination>) {
                 let before = batch.entries;
                 part(&mut batch, &to, &retry, &rejected, reason, &cause);
                 if batch.entries == 0 {
-                    to.succeeded();
+                    to.succeeded(batch.lane);
                     return;
                 }
                 (None, cause, batch.entries < before)
@@ -258,7 +305,10 @@ pub(crate) async fn deliver(mut batch: Batch, to: Arc<Destination>) {
         }
         to.metrics.retries.add(1);
         to.metrics.retried_records.add(u64::from(batch.entries));
-        let delay = if progress { to.progressed() } else { to.failed(started, after) };
+        let delay = match progress {
+            true => to.progressed(batch.lane),
+            false => to.failed(batch.lane, started, after),
+        };
         to.tell_late(&batch, made, retries, delay, &cause);
         if progress {
             to.pause(delay).await;
@@ -272,7 +322,7 @@ async fn attempt(batch: &mut Batch, to: &Destination, bugs: &mut u32) -> Outcome
         Ok(outcome) => outcome,
         Err(panic) => {
             *bugs += 1;
-            let (times, said) = (*bugs, said(&*panic));
+            let (times, said) = (*bugs, bugs::said(&*panic));
             error!(instance = %to.id, "a delivery of {} records ended in a bug of Ikada ({times} times): {said}", batch.entries);
             let cause = SendError::new("the delivery ended in a bug of Ikada");
             match times {
@@ -283,15 +333,9 @@ async fn attempt(batch: &mut Batch, to: &Destination, bugs: &mut u32) -> Outcome
     }
 }
 
-/// What a panic said.
-pub(crate) fn said(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("nothing")
-}
-
 /// Half of the time to all of it, at random: batches that failed together do not come back together.
-fn jittered(ceiling: Duration) -> Duration {
-    ceiling.mul_f64(rand::random_range(0.5..=1.0))
+fn jitter() -> f64 {
+    rand::random_range(0.5..=1.0)
 }
 
 fn settle(parts: &[Part], mut with: impl FnMut(&Part, u32)) {
@@ -400,7 +444,9 @@ mod tests {
         let id = InstanceId { kind: Kind::Output, plugin: "x".into(), name: "x.0".into(), alias: None };
         let queue = Arc::new(Queue::new(1000, 1000, Duration::from_secs(1)));
         let backoff = (Duration::from_millis(100), Duration::from_secs(30));
-        Arc::new(Destination::new(id.into(), queue, Arc::default(), retry, backoff))
+        let to = Destination::new(id.into(), queue, Arc::default(), retry, backoff);
+        to.allow(4);
+        Arc::new(to)
     }
 
     fn batch(ledger: &Arc<Ledger>, shares: &[u32], script: Vec<Outcome>) -> Batch {
@@ -447,8 +493,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_drain_shortens_the_wait_after_a_partial_answer() {
         let ledger = Arc::new(Ledger::default());
-        let mut to = destination(RetryLimit::Unlimited);
-        Arc::get_mut(&mut to).unwrap().base = Duration::from_secs(600);
+        let to = destination(RetryLimit::Unlimited);
+        let long = Duration::from_secs(600);
+        to.state().backoff = Backoff::new(long, long, Instant::now());
         let partial = Outcome::Partial {
             retry: set(&[0]),
             rejected: set(&[]),
@@ -487,11 +534,51 @@ mod tests {
         let to = destination(RetryLimit::Unlimited);
         let mut last = Duration::ZERO;
         for _ in 0..20 {
-            last = to.failed(Instant::now(), None);
+            last = to.failed(None, Instant::now(), None);
             tokio::time::advance(last).await;
         }
         assert!(last >= Duration::from_secs(15) && last <= Duration::from_secs(30), "{last:?}");
-        to.succeeded();
-        assert!(to.failed(Instant::now(), None) <= Duration::from_millis(100));
+        to.succeeded(None);
+        assert!(to.failed(None, Instant::now(), None) <= Duration::from_millis(100));
+    }
+
+    /// Takes what is not forbidden, at once.
+    struct Forbids(bool);
+    impl Delivery for Forbids {
+        fn attempt(&mut self) -> BoxFuture<'_, Outcome> {
+            let forbidden = self.0;
+            Box::pin(async move {
+                match forbidden {
+                    true => {
+                        let (after, cause) = (Some(Duration::from_secs(60)), SendError::new("forbidden"));
+                        Outcome::Retry { after, cause }
+                    }
+                    false => Outcome::Delivered,
+                }
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn forbidden_lanes_take_neither_time_nor_places_from_the_others() {
+        let ledger = Arc::new(Ledger::default());
+        let to = destination(RetryLimit::Unlimited);
+        let batch = |lane, forbidden| {
+            let mut batch = batch(&ledger, &[1], Vec::new());
+            (batch.lane, batch.delivery) = (Some(lane), Box::new(Forbids(forbidden)));
+            batch
+        };
+        // More of them than attempts that may be under way at once.
+        let forbidden: Vec<_> =
+            (0..10).map(|lane| tokio::spawn(deliver(batch(lane, true), to.clone()))).collect();
+        sleep(Duration::from_secs(5)).await;
+        let start = Instant::now();
+        for _ in 0..1000 {
+            deliver(batch(99, false), to.clone()).await;
+        }
+        // Ten lanes come back once a minute; after several of them in a row the destination itself is in doubt for a moment.
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+        assert_eq!((ledger.delivered(), to.has_trouble()), (1000, true));
+        forbidden.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }

@@ -1,18 +1,20 @@
 //! The one task of an output: chunks in, batches out, a bounded number of them under way.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use ikada_plugin::{Batch, Output};
+use ikada_plugin::{Batch, Output, Routed, SendError};
+use ikada_record::{Chunk, DropReason, Share};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::deliver::{Destination, deliver, said};
+use crate::bugs;
+use crate::deliver::{Destination, deliver};
 
 /// A batch that is due waits this much longer: what other inputs hand over at the same tick goes with it.
 const LINGER: Duration = Duration::from_millis(2);
@@ -20,8 +22,14 @@ const LINGER: Duration = Duration::from_millis(2);
 /// Chunks taken in before the task looks at anything else.
 const BURST: usize = 16;
 
-/// An output with more bugs than this is beyond help.
-const MOST_BUGS: u32 = 100;
+/// An output that ended in a bug is not asked for batches for this long: it would do it again at once.
+const REST: Duration = Duration::from_secs(1);
+
+/// Time between two lines about bugs of the same output.
+const BUG_LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Batches of lanes in trouble that are held beside those that go through.
+const PARKED: usize = 64;
 
 /// How long a draining output with an empty queue waits for the inputs to end before it closes its batches.
 /// Clients that wait for acks are waiting for just that.
@@ -39,7 +47,13 @@ pub(crate) struct Driver {
     bytes_under_way: usize,
     /// Bugs of all inputs and outputs.
     bugs: Arc<AtomicU64>,
-    own_bugs: u32,
+    /// Bugs of this output that no line has told yet, and the last line.
+    untold: (u64, Option<Instant>),
+    /// Chunks whose taking in ended in a bug when a part of them was in batches already.
+    broken: Vec<(Chunk, Arc<Share>)>,
+    rests_until: Option<Instant>,
+    /// When to look again whether a lane in trouble is in the others' way.
+    look_again: Option<Instant>,
 }
 
 /// What a delivery task was given.
@@ -47,6 +61,12 @@ struct Load {
     lane: Option<u64>,
     entries: u32,
     bytes: usize,
+}
+
+impl Load {
+    fn of(batch: &Batch) -> Self {
+        Self { lane: batch.lane, entries: batch.entries, bytes: batch.bytes }
+    }
 }
 
 /// The tokens that end a driver.
@@ -61,6 +81,7 @@ pub(crate) struct Stop {
 impl Driver {
     pub(crate) fn new(output: Box<dyn Output>, to: Arc<Destination>, bugs: Arc<AtomicU64>) -> Self {
         let in_flight = output.in_flight().max(1);
+        to.allow(in_flight);
         Self {
             output,
             to,
@@ -71,7 +92,10 @@ impl Driver {
             in_flight,
             bytes_under_way: 0,
             bugs,
-            own_bugs: 0,
+            untold: (0, None),
+            broken: Vec::new(),
+            rests_until: None,
+            look_again: None,
         }
     }
 
@@ -81,6 +105,8 @@ impl Driver {
         let mut close_at: Option<Instant> = None;
         loop {
             self.advance();
+            self.clear_broken();
+            self.tell_what_is_held();
             if draining && self.to.queue.is_closed_and_empty() {
                 self.guarded((), |output| output.close_all());
                 self.advance();
@@ -89,9 +115,12 @@ impl Driver {
                 }
             }
             let can_pop = self.has_place();
-            let room = can_pop && (draining || !self.output.is_full());
-            let due = self.output.due().filter(|_| can_pop).map(|due| due + LINGER);
-            let wake = [due, close_at].into_iter().flatten().min();
+            let room = can_pop && (draining || !self.is_full());
+            let rest = self.rests_until.filter(|_| can_pop);
+            let due = self.guarded(None, |output| output.due()).filter(|_| can_pop).map(|due| due + LINGER);
+            let due = due.map(|due| rest.map_or(due, |rest| due.max(rest)));
+            let look_again = self.look_again.take().filter(|_| !can_pop);
+            let wake = [due.or(rest), close_at, look_again].into_iter().flatten().min();
             tokio::select! {
                 biased;
                 () = stop.abort.cancelled() => {
@@ -108,7 +137,7 @@ impl Driver {
                     let Some(routed) = routed else { continue };
                     let Some(routed) = self.to.load(routed).await else { continue };
                     let now = Instant::now();
-                    self.guarded((), |output| output.push(routed, now));
+                    self.take_in(routed, now);
                     self.take_more(now).await;
                 }
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
@@ -127,44 +156,169 @@ impl Driver {
         for _ in 0..BURST {
             self.advance();
             tokio::task::yield_now().await;
-            if !self.has_place() || self.output.is_full() {
+            if !self.has_place() || self.is_full() {
                 return;
             }
             let Some(waiting) = self.to.queue.try_pop() else { return };
             let Some(routed) = self.to.load(waiting).await else { continue };
-            self.guarded((), |output| output.push(routed, now));
+            self.take_in(routed, now);
         }
     }
 
-    /// Whether a further batch may be taken: few enough are under way, and their bytes are within the output's share of the memory.
-    fn has_place(&self) -> bool {
+    /// Whether a further batch may be taken: few enough are under way, and their bytes are within the output's share of the memory. Batches of
+    /// lanes in trouble are counted by themselves: they only wait, and must not keep the others from going.
+    fn has_place(&mut self) -> bool {
+        if !self.to.has_trouble() {
+            let waiting: usize = self.waiting.iter().map(|batch| batch.bytes).sum();
+            let is_idle = self.under_way.is_empty() && self.waiting.is_empty();
+            let fits = self.bytes_under_way + waiting < self.to.most_under_way;
+            return self.waiting.len() < self.in_flight && (is_idle || fits);
+        }
+        let mut parked = self.parked();
+        while parked.is_full(self.to.most_under_way / 2) {
+            if !self.let_one_go() {
+                self.look_again = Some(Instant::now() + self.to.queue.stall());
+                return false;
+            }
+            parked = self.parked();
+        }
         let waiting: usize = self.waiting.iter().map(|batch| batch.bytes).sum();
-        let is_idle = self.under_way.is_empty() && self.waiting.is_empty();
-        let fits = self.bytes_under_way + waiting < self.to.most_under_way;
-        self.waiting.len() < self.in_flight && (is_idle || fits)
+        let healthy = (self.bytes_under_way + waiting).saturating_sub(parked.bytes);
+        let is_idle = self.active(&parked) == 0 && self.waiting.len() == parked.waiting;
+        let fits = healthy < self.to.most_under_way / 2;
+        self.waiting.len() - parked.waiting < self.in_flight && (is_idle || fits)
     }
 
-    /// Calls the output. One that ends in a bug is called again with the next chunk; what it was given may be left unsent, which
-    /// its shares book. After too many bugs the task ends, and the process with it.
+    /// What is held of lanes in trouble.
+    fn parked(&self) -> Parked {
+        let mut parked = Parked::default();
+        if !self.to.has_trouble() {
+            return parked;
+        }
+        for load in self.loads.values().filter(|load| self.to.is_troubled(load.lane)) {
+            parked.under_way += 1;
+            parked.bytes += load.bytes;
+        }
+        for batch in self.waiting.iter().filter(|batch| self.to.is_troubled(batch.lane)) {
+            parked.waiting += 1;
+            parked.bytes += batch.bytes;
+        }
+        parked
+    }
+
+    /// Tasks under way that do not just wait for their lane.
+    fn active(&self, parked: &Parked) -> usize {
+        self.under_way.len().saturating_sub(parked.under_way)
+    }
+
+    /// Drops the oldest batch of a lane that takes nothing while the others do. Where there is a disk nothing is dropped: the others wait
+    /// then, and what comes goes to the disk. What its maker keeps until it is settled is not ours to drop either.
+    fn let_one_go(&mut self) -> bool {
+        if self.to.queue.shelf().is_some() || !self.to.may_let_go {
+            return false;
+        }
+        let stall = self.to.queue.stall();
+        let yields = |batch: &Batch| {
+            // A batch without parts is a piece of something larger, which would be lost with it.
+            let is_ours = batch.parts.iter().all(|part| !part.share.is_watched()) && !batch.parts.is_empty();
+            is_ours && self.to.is_in_the_way(batch.lane, stall)
+        };
+        let Some(at) = self.waiting.iter().position(yields) else { return false };
+        let Some(batch) = self.waiting.remove(at) else { return false };
+        self.to.let_go(&batch);
+        true
+    }
+
+    /// What the output holds, open or on its way, counts against its share of the memory as what waits in its queue does.
+    fn tell_what_is_held(&mut self) {
+        let waiting: usize = self.waiting.iter().map(|batch| batch.bytes).sum();
+        let held = self.guarded(0, |output| output.held());
+        self.to.queue.counts_too(held + waiting + self.bytes_under_way);
+    }
+
+    fn is_full(&mut self) -> bool {
+        self.guarded(false, |output| output.is_full())
+    }
+
+    /// Calls the output. One that ends in a bug is called again; after a rest, where it would do the same at once.
     fn guarded<T>(&mut self, otherwise: T, call: impl FnOnce(&mut dyn Output) -> T) -> T {
         match catch_unwind(AssertUnwindSafe(|| call(&mut *self.output))) {
             Ok(done) => done,
             Err(panic) => {
-                self.to.metrics.errors.add(1);
-                self.bugs.fetch_add(1, Relaxed);
-                self.own_bugs += 1;
-                error!(instance = %self.to.id, "the output ended in a bug of Ikada and goes on: {}", said(&*panic));
-                if self.own_bugs > MOST_BUGS {
-                    resume_unwind(panic);
-                }
+                self.rests_until = Some(Instant::now() + REST);
+                self.count_bug(&panic);
                 otherwise
             }
+        }
+    }
+
+    fn count_bug(&mut self, panic: &bugs::Panic) {
+        self.to.metrics.errors.add(1);
+        self.bugs.fetch_add(1, Relaxed);
+        self.untold.0 += 1;
+        let (said, now) = (bugs::said(&**panic), Instant::now());
+        if self.untold.1.is_some_and(|last| now < last + BUG_LINE_EVERY) {
+            return;
+        }
+        let times = std::mem::take(&mut self.untold.0);
+        self.untold.1 = Some(now);
+        error!(instance = %self.to.id, "the output ended in a bug of Ikada and goes on, {times} times since the last such line: {said}");
+    }
+
+    /// Gives the output a chunk. One that leads to a bug is given once more; then it is dropped, and kept among the dead letters.
+    fn take_in(&mut self, routed: Routed, now: Instant) {
+        let (chunk, share, due) = (routed.chunk.clone(), routed.share.clone(), routed.due);
+        if self.push(routed, now) {
+            return;
+        }
+        // Where a part of it is in batches already, nobody can tell which: only the rest is dropped, once those are settled.
+        let is_whole = Arc::strong_count(&share) == 1;
+        if is_whole && self.push(Routed { chunk: chunk.clone(), share: share.clone(), due }, now) {
+            return;
+        }
+        self.broken.push((chunk, share));
+        self.clear_broken();
+    }
+
+    /// Whether the output took it in.
+    fn push(&mut self, routed: Routed, now: Instant) -> bool {
+        match catch_unwind(AssertUnwindSafe(|| self.output.push(routed, now))) {
+            Ok(()) => true,
+            Err(panic) => {
+                self.count_bug(&panic);
+                false
+            }
+        }
+    }
+
+    /// Drops what no batch holds of chunks that led to a bug.
+    fn clear_broken(&mut self) {
+        for (chunk, share) in std::mem::take(&mut self.broken) {
+            if Arc::strong_count(&share) > 1 {
+                self.broken.push((chunk, share));
+                continue;
+            }
+            let left = share.left();
+            if left == 0 {
+                continue;
+            }
+            let cause = SendError::new("taking it in ended in a bug of Ikada");
+            if let Some(letters) = &self.to.letters {
+                letters.keep_chunk(chunk, DropReason::Bug, &cause);
+            }
+            self.to.metrics.dropped_records.add(u64::from(left));
+            share.drop_entries(left, DropReason::Bug);
+            error!(instance = %self.to.id, "dropped {left} records of a chunk that ended in a bug of Ikada twice (reason=bug)");
         }
     }
 
     /// Takes ready batches from the output and starts those whose lane is free.
     fn advance(&mut self) {
         let now = Instant::now();
+        if self.rests_until.is_some_and(|until| now < until) {
+            return self.start_ready();
+        }
+        self.rests_until = None;
         while self.has_place() {
             let Some(batch) = self.guarded(None, |output| output.pop(now)) else { break };
             self.waiting.push_back(batch);
@@ -174,11 +328,11 @@ impl Driver {
     }
 
     fn start_ready(&mut self) {
-        while self.under_way.len() < self.in_flight {
+        while self.active(&self.parked()) < self.in_flight {
             let free = |batch: &Batch| batch.lane.is_none_or(|lane| !self.busy_lanes.contains(&lane));
             let Some(at) = self.waiting.iter().position(free) else { return };
             let Some(batch) = self.waiting.remove(at) else { return };
-            let load = Load { lane: batch.lane, entries: batch.entries, bytes: batch.bytes };
+            let load = Load::of(&batch);
             self.bytes_under_way += load.bytes;
             self.busy_lanes.extend(load.lane);
             let task = self.under_way.spawn(deliver(batch, self.to.clone()));
@@ -205,8 +359,23 @@ impl Driver {
         }
     }
 
-    fn is_done(&self) -> bool {
-        self.under_way.is_empty() && self.waiting.is_empty() && self.output.held() == 0
+    fn is_done(&mut self) -> bool {
+        self.under_way.is_empty() && self.waiting.is_empty() && self.guarded(1, |output| output.held()) == 0
+    }
+}
+
+/// What is held of lanes in trouble.
+#[derive(Default)]
+struct Parked {
+    under_way: usize,
+    waiting: usize,
+    bytes: usize,
+}
+
+impl Parked {
+    fn is_full(&self, bytes: usize) -> bool {
+        let count = self.under_way + self.waiting;
+        count >= PARKED || (count > 1 && self.bytes >= bytes)
     }
 }
 

@@ -1,11 +1,14 @@
 //! Start, run, drain.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use ikada_plugin::{
-    FilterMetrics, FlushClock, InputContext, InputError, InputMetrics, InstanceId, OutputMetrics, Router,
+    FilterMetrics, FlushClock, InputContext, InputError, InputMetrics, InstanceId, OutputMetrics, OwnMetrics,
+    Router,
 };
 use ikada_record::{DropReason, Ledger, Receipt, Share, Tally};
 use ikada_store::chunks::{ChunkDir, Stored};
@@ -16,8 +19,9 @@ use tracing::{error, info, warn};
 
 use crate::deliver::Destination;
 use crate::driver::{Driver, Stop};
+use crate::inputs::Keeper;
 use crate::letters::{Letters, directory_of};
-use crate::pipeline::{FilterSlot, OutputSlot, Pipeline, Storage};
+use crate::pipeline::{FilterSlot, OutputSlot, OverflowPolicy, Pipeline, Storage};
 use crate::queue::Queue;
 use crate::report::{InputReport, OutputReport, Report};
 use crate::router::{Entrance, Exit, Overflow, Place, Routes, Stage};
@@ -28,6 +32,9 @@ const CUT_OFF: Duration = Duration::from_secs(1);
 
 /// How long the report waits for receipts of inputs that were cut off: their tasks are still letting go.
 const LAST_RECEIPTS: Duration = Duration::from_secs(1);
+
+/// How long what ended in a bug rests before it is tried again.
+const AFTER_A_BUG: Duration = Duration::from_secs(1);
 
 /// Why a pipeline did not start.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +56,8 @@ pub struct View {
     pub filters: Vec<(Arc<InstanceId>, Arc<FilterMetrics>)>,
     /// Outputs in file order.
     pub outputs: Vec<(Arc<InstanceId>, Arc<OutputMetrics>, Arc<Ledger>)>,
+    /// What filters count for themselves.
+    pub own: Vec<Arc<dyn OwnMetrics>>,
     books: Option<Books>,
 }
 
@@ -90,6 +99,9 @@ impl Engine {
                 Destination::new(slot.id.clone(), queue.clone(), slot.metrics.clone(), slot.retry, backoff);
             let letters = dead_letters.as_ref();
             to.letters = letters.and_then(|(path, limit)| Letters::open(path, *limit, &slot.id, &service));
+            to.may_let_go = inputs
+                .iter()
+                .all(|slot| matches!(slot.overflow, OverflowPolicy::Spill | OverflowPolicy::DropOldest));
             to.most_under_way = limits.queue_full / 2;
             let to = Arc::new(to);
             engine.destinations.push(to.clone());
@@ -104,9 +116,7 @@ impl Engine {
         for (number, slot) in inputs.iter_mut().enumerate() {
             stages.extend(slot.processors.drain(..).map(|slot| stage(slot, Place::Input(number))));
         }
-        for work in stages.iter().filter_map(|stage| stage.filter.background()) {
-            engine.beside.spawn(work);
-        }
+        engine.view.own = stages.iter().filter_map(|stage| stage.filter.metrics()).collect();
         let entrances = inputs
             .iter()
             .map(|slot| Entrance {
@@ -118,6 +128,9 @@ impl Engine {
             .collect();
         let names = inputs.iter().map(|slot| slot.id.name.clone());
         engine.routes = Arc::new(Routes::new(stages, exits, entrances, names, limits.plans));
+        for at in 0..engine.routes.stages.len() {
+            engine.beside.spawn(work_beside(engine.routes.clone(), at));
+        }
         engine.beside.spawn(flush_held(engine.routes.clone()));
         engine.view.books = Some(Books {
             routes: engine.routes.clone(),
@@ -138,21 +151,17 @@ impl Engine {
                 tally: engine.tally.clone(),
                 service: service.clone(),
             };
-            if let Err(source) = slot.input.open(&cx).await {
+            let keeper = Keeper::new(cx, slot.again, engine.bugs.clone());
+            let life = keeper.life();
+            if let Err(source) = slot.input.open(&life).await {
                 engine.stop_outputs.abort.cancel();
                 while engine.outputs.join_next().await.is_some() {}
                 return Err(EngineError { id: slot.id, source });
             }
-            opened.push((slot.input, cx));
+            opened.push((slot.input, life, keeper));
         }
-        for (input, cx) in opened {
-            let id = cx.id.clone();
-            let alarm = engine.alarm(&id);
-            engine.inputs.spawn(alarm.over(async move {
-                if let Err(failed) = input.run(cx).await {
-                    error!(instance = %id, "the input ended: {}", Chain(&failed));
-                }
-            }));
+        for (input, life, keeper) in opened {
+            engine.inputs.spawn(keeper.run(input, life));
         }
         Ok(engine)
     }
@@ -170,6 +179,7 @@ impl Engine {
                 .iter()
                 .map(|slot| (slot.id.clone(), slot.metrics.clone(), slot.ledger.clone()))
                 .collect(),
+            own: Vec::new(),
             books: None,
         };
         Self {
@@ -193,7 +203,7 @@ impl Engine {
         self.view.clone()
     }
 
-    /// Fires when an input asks the process to stop, or when an input or an output ended in a bug.
+    /// Fires when an input asks the process to stop, or when a bug ended what cannot be started anew.
     #[must_use]
     pub fn quit(&self) -> CancellationToken {
         self.quit.clone()
@@ -334,9 +344,25 @@ fn stage(slot: FilterSlot, place: Place) -> Stage {
     Stage { id: slot.id, place, matcher: slot.matcher, filter: slot.filter, metrics: slot.metrics }
 }
 
+/// What a filter does beside the records, begun anew when it ends in a bug.
+async fn work_beside(routes: Arc<Routes>, at: usize) {
+    let filter = || routes.stages[at].filter.background();
+    while let Ok(Some(work)) = catch_unwind(AssertUnwindSafe(filter)) {
+        let Err(panic) = AssertUnwindSafe(work).catch_unwind().await else { return };
+        routes.count_bug(at, &panic);
+        sleep(AFTER_A_BUG).await;
+    }
+}
+
 /// Hands on what filters hold back when it is due.
 async fn flush_held(routes: Arc<Routes>) {
+    let mut bugs = 0;
     loop {
+        if routes.bugs.load(Relaxed) > bugs {
+            // A filter that ends in a bug may say at once that it is due again.
+            bugs = routes.bugs.load(Relaxed);
+            sleep(AFTER_A_BUG).await;
+        }
         match routes.held_due() {
             None => routes.held.notified().await,
             Some(due) => {
@@ -349,8 +375,8 @@ async fn flush_held(routes: Arc<Routes>) {
     }
 }
 
-/// Watches over the task of an input or an output. One that ends in a bug stops the process: a router without it would
-/// hold back, or drop, all that comes its way.
+/// Watches over the task of an output. A bug of the output itself does not end it; a bug around it does, and stops the process: a
+/// router without it would hold back, or drop, all that comes its way.
 struct Alarm {
     id: Arc<InstanceId>,
     quit: CancellationToken,
@@ -374,7 +400,7 @@ impl Drop for Alarm {
 }
 
 /// An error with its causes, in one line.
-struct Chain<'a>(&'a dyn std::error::Error);
+pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -56,11 +56,24 @@ impl Letters {
     /// Keeps the entries of a batch with these numbers. It is written in the background.
     pub(crate) fn keep(&self, batch: &Batch, numbers: &[u32], reason: DropReason, cause: &SendError) {
         let chunks = chunks_of(batch, numbers);
+        self.told_of_lack(numbers.len(), &chunks);
+        self.keep_all(chunks, reason, cause);
+    }
+
+    /// Keeps a whole chunk. It is written in the background.
+    pub(crate) fn keep_chunk(&self, chunk: Chunk, reason: DropReason, cause: &SendError) {
+        self.keep_all(vec![chunk], reason, cause);
+    }
+
+    fn told_of_lack(&self, wanted: usize, chunks: &[Chunk]) {
         let kept: usize = chunks.iter().map(Chunk::len).sum();
-        if kept < numbers.len() {
-            let lost = numbers.len() - kept;
+        if kept < wanted {
+            let lost = wanted - kept;
             warn!(instance = %self.id, "{lost} refused records could not be kept: the output does not say which they are");
         }
+    }
+
+    fn keep_all(&self, chunks: Vec<Chunk>, reason: DropReason, cause: &SendError) {
         let now = self.service.clock.now();
         let note = format!(
             "{{\"output\":{},\"reason\":\"{reason}\",\"cause\":{},\"time\":{}.{:09}}}\n",

@@ -12,8 +12,11 @@
 //! ```
 //!
 //! An input's task runs the filters itself and waits where a queue has no room: that wait is the backpressure. Each output
-//! has one task that owns its batches under construction, and one task per batch in flight; the destination's back-off is
-//! shared by them all.
+//! has one task that owns its batches under construction, and one task per batch in flight; they share the destination's back-off, in
+//! which a lane that fails alone waits alone.
+//!
+//! **Bugs.** A panic ends no process: an input is made and opened anew, a filter is shown the records one by one, an output is given the
+//! chunk once more, a delivery is attempted once more. What leads to a bug twice is dropped as `bug`, counted, and kept among the dead letters if there are any.
 //!
 //! **Order of start**: outputs, then every input opens, then every input runs. **Order of drain**: inputs are asked to
 //! stop and hand over what they have read (queues take it whatever their bound); when the last input has returned the queues close,
@@ -22,7 +25,7 @@
 //!
 //! **What it does not know:** any plugin by name, configuration text, signals, HTTP.
 //!
-//! Reading order: [`Pipeline`], [`Engine`], then `router`, `chain`, `queue`, `driver`, `deliver`, and [`Report`].
+//! Reading order: [`Pipeline`], [`Engine`], then `inputs`, `router`, `chain`, `queue`, `driver`, `deliver`, `backoff`, and [`Report`].
 //!
 //! ```
 //! use std::time::Duration;
@@ -37,10 +40,13 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod backoff;
+mod bugs;
 mod chain;
 mod deliver;
 mod driver;
 mod engine;
+mod inputs;
 mod letters;
 mod pipeline;
 mod queue;
@@ -48,7 +54,8 @@ mod report;
 mod router;
 mod shelf;
 
+pub use bugs::watch_for_bugs;
 pub use engine::{Engine, EngineError, View};
 pub use letters::directory_of;
-pub use pipeline::{FilterSlot, InputSlot, Limits, OutputSlot, OverflowPolicy, Pipeline, Storage};
+pub use pipeline::{Again, FilterSlot, InputSlot, Limits, OutputSlot, OverflowPolicy, Pipeline, Storage};
 pub use report::{InputReport, OutputReport, Report};

@@ -9,7 +9,10 @@ use ikada_plugin::{
 };
 use ikada_record::Ledger;
 use ikada_route::Matcher;
-use ikada_store::chunks::Sync;
+use ikada_store::chunks;
+
+/// Makes an input once more after it ended in a bug.
+pub type Again = Box<dyn Fn() -> Option<Box<dyn Input>> + Send + Sync>;
 
 /// An input and its place in the books.
 pub struct InputSlot {
@@ -17,6 +20,8 @@ pub struct InputSlot {
     pub id: Arc<InstanceId>,
     /// The plugin.
     pub input: Box<dyn Input>,
+    /// How to make it once more after a bug; without it a bug of the input stops the router.
+    pub again: Option<Again>,
     /// Its counters.
     pub metrics: Arc<InputMetrics>,
     /// `Mem_Buf_Limit`: bytes that entries of this input may fill of a queue whose output makes no progress.
@@ -49,7 +54,7 @@ pub struct Storage {
     /// `storage.path`.
     pub path: PathBuf,
     /// `storage.sync`.
-    pub sync: Sync,
+    pub sync: chunks::Sync,
 }
 
 /// A filter and the tags it takes.

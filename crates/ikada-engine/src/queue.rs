@@ -11,6 +11,7 @@
 //! that it lasts for some seconds even if a client writes as fast as it can; none of its writes waits long.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub(crate) struct Queue {
     items: Notify,
     pace: usize,
     full: usize,
+    /// Bytes that the output itself holds; they count against `full`.
+    beyond: AtomicUsize,
     stall: Duration,
     shelf: Option<Arc<Shelf>>,
 }
@@ -134,6 +137,7 @@ impl Queue {
             items: Notify::new(),
             pace,
             full: full.max(pace),
+            beyond: AtomicUsize::new(0),
             stall,
             shelf: None,
         }
@@ -156,6 +160,21 @@ impl Queue {
         }
         self.shelf = Some(shelf);
         self
+    }
+
+    /// So many bytes wait behind the queue, in the output.
+    pub(crate) fn counts_too(&self, bytes: usize) {
+        self.beyond.store(bytes, Relaxed);
+    }
+
+    /// The full bound, less what the output holds. The pace bound is the queue's own, whatever that is.
+    fn full(&self) -> usize {
+        self.full.saturating_sub(self.beyond.load(Relaxed)).max(self.pace)
+    }
+
+    /// How long an output may make no progress before it is stuck.
+    pub(crate) fn stall(&self) -> Duration {
+        self.stall
     }
 
     /// The disk, if there is one.
@@ -255,7 +274,7 @@ impl Queue {
         }
         let in_memory = |state: &State| {
             state.of(from.number) <= limit.saturating_sub(item.cost)
-                && state.bytes <= self.full.saturating_sub(item.cost)
+                && state.bytes <= self.full().saturating_sub(item.cost)
         };
         if in_memory(state) {
             return match self.meter(state, item.cost).filter(|_| !has_waited && self.shelf.is_none()) {
@@ -286,7 +305,7 @@ impl Queue {
     /// How long a chunk waits to make the memory last, if it does.
     fn meter(&self, state: &mut State, cost: usize) -> Option<Duration> {
         let now = Instant::now();
-        let turn = LASTS.mul_f64(cost as f64 / (self.full - self.pace).max(1) as f64);
+        let turn = LASTS.mul_f64(cost as f64 / (self.full() - self.pace).max(1) as f64);
         let delay = state.meter.saturating_duration_since(now);
         state.meter = (state.meter.max(now) + turn).min(now + METER_MOST);
         (!delay.is_zero()).then_some(delay)

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
+use crate::bugs;
 use crate::chain::{self, Kept, Link, Passed, Terms};
 use crate::pipeline::OverflowPolicy;
 use crate::queue::{Queue, Source};
@@ -179,7 +180,11 @@ impl Routes {
         let number = self.numbers.get(&input.name).copied().unwrap_or(usize::MAX);
         let came = chunk.len() as u64;
         let way = Way { input: number, start: Start::Input, how };
-        let pushes = self.steps(input, VecDeque::from([(chunk, way)]));
+        let steps = || self.steps(input, VecDeque::from([(chunk, way)]));
+        let pushes = catch_unwind(AssertUnwindSafe(steps)).unwrap_or_else(|panic| {
+            self.lost_to_bug(input, number, came, &panic);
+            Vec::new()
+        });
         // All that the filters left is on its outputs' books now: from here on the input answers for it no more.
         if let Some(entrance) = self.entrances.get(number) {
             entrance.dispatched.fetch_add(came, Relaxed);
@@ -193,7 +198,11 @@ impl Routes {
             if now.is_some_and(|now| stage.filter.due().is_none_or(|due| due > now)) {
                 continue;
             }
-            let emitted = stage.filter.flush(now);
+            let flush = || stage.filter.flush(now);
+            let emitted = catch_unwind(AssertUnwindSafe(flush)).unwrap_or_else(|panic| {
+                self.count_bug(at, &panic);
+                Vec::new()
+            });
             if emitted.is_empty() {
                 continue;
             }
@@ -209,6 +218,22 @@ impl Routes {
             let pushes = self.steps(&stage.id, ways);
             self.push(pushes).await;
         }
+    }
+
+    /// Books a bug of the stage at `at`.
+    pub(crate) fn count_bug(&self, at: usize, panic: &bugs::Panic) {
+        self.bugs.fetch_add(1, Relaxed);
+        error!(instance = %self.stages[at].id, "the filter ended in a bug of Ikada and goes on: {}", bugs::said(&**panic));
+    }
+
+    /// Books a chunk that ended in a bug on its way to the outputs.
+    fn lost_to_bug(&self, input: &InstanceId, number: usize, entries: u64, panic: &bugs::Panic) {
+        self.bugs.fetch_add(1, Relaxed);
+        if let Some(entrance) = self.entrances.get(number) {
+            entrance.filtered.fetch_add(entries, Relaxed);
+        }
+        let said = bugs::said(&**panic);
+        error!(instance = %input, "a chunk on its way ended in a bug of Ikada: dropped {entries} records (reason=bug): {said}");
     }
 
     /// When the next held entry is due.

@@ -40,6 +40,7 @@ pub fn assemble(loaded: &mut Loaded, registry: &Registry, dry_run: bool) -> Asse
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         config_dir: loaded.main_dir().to_path_buf(),
         variables: Variables(loaded.variables().into()),
+        groups: parts::groups(&config),
         ..Service::default()
     });
     checks::look_over(&config, &mut loaded.diagnostics);

@@ -96,6 +96,7 @@ pub(crate) fn input(name: &str, script: Script, mem_buf_limit: Option<usize>) ->
     InputSlot {
         id: id(Kind::Input, name),
         input: Box::new(script),
+        again: None,
         metrics: Arc::default(),
         mem_buf_limit,
         durable: false,

@@ -1,8 +1,10 @@
 //! Bugs of plugins, and ends that come early.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use ikada_engine::{Engine, Pipeline};
+use ikada_engine::{Again, Engine, Pipeline};
 use ikada_plugin::{Batch, BoxFuture, Input, InputContext, InputError, Output, RetryLimit, Routed};
 use ikada_record::{DropReason, Settlement};
 use tokio::time::{Instant, sleep};
@@ -35,7 +37,54 @@ async fn a_delivery_that_ends_in_a_bug_is_made_once_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_input_that_ends_in_a_bug_stops_the_router_and_what_it_read_is_delivered() {
+async fn an_input_that_ends_in_a_bug_is_started_anew_with_its_queue_and_receipts() {
+    // The destination takes its time: what the first life read is still waiting when it ends.
+    let seen = Seen::answering([(20_000, Answer::Take)]);
+    let first = script(vec![step("t.a"), step("t.a")], Then::Panic);
+    let heard = first.heard.clone();
+    let ears = heard.clone();
+    let lives = Arc::new(AtomicU64::new(0));
+    let count = lives.clone();
+    let again: Again = Box::new(move || {
+        let life = count.fetch_add(1, Relaxed) + 1;
+        let then = if life < 3 { Then::Panic } else { Then::Wait };
+        let steps = vec![step("t.a")];
+        Some(Box::new(Script { steps, first: 100 * life, heard: ears.clone(), then }))
+    });
+    let mut slot = input("in.0", first, None);
+    slot.again = Some(again);
+    let pipeline = Pipeline {
+        inputs: vec![slot],
+        outputs: vec![output("out.0", "*", Lanes::new(1, 1, seen.clone()), RetryLimit::Unlimited)],
+        ..Pipeline::default()
+    };
+    let engine = Engine::start(pipeline).await.unwrap();
+    sleep(Duration::from_secs(60)).await;
+    assert!(!engine.quit().is_cancelled());
+    let report = engine.drain(Duration::from_secs(60)).await;
+    assert_eq!((report.bugs, report.unsent(), report.receipts_lost), (3, 0, 0));
+    assert_eq!((report.outputs[0].sent, lives.load(Relaxed)), (5, 3));
+    let heard = heard.lock().unwrap();
+    assert_eq!(heard.iter().filter(|(how, ..)| *how == Settlement::Settled).count(), 5);
+    let numbers: Vec<_> = seen.lock().unwrap().taken.iter().map(|(number, ..)| *number).collect();
+    assert_eq!(numbers, [0, 1, 100, 200, 300]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_that_stops_while_an_input_rests_does_not_wait_for_it() {
+    let mut slot = input("in.0", script(Vec::new(), Then::Panic), None);
+    slot.again = Some(Box::new(|| Some(Box::new(script(Vec::new(), Then::Panic)))));
+    let engine = Engine::start(Pipeline { inputs: vec![slot], ..Pipeline::default() }).await.unwrap();
+    sleep(Duration::from_secs(100)).await;
+    let start = Instant::now();
+    let report = engine.drain(Duration::from_secs(3600)).await;
+    assert!(start.elapsed() < Duration::from_secs(1));
+    // It rests for 1, 2, 4, 8, 16, 30, 30 seconds, and is at rest.
+    assert_eq!(report.bugs, 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_input_that_cannot_be_made_again_stops_the_router_and_what_it_read_is_delivered() {
     let seen = Seen::answering([]);
     let pipeline = Pipeline {
         inputs: vec![input("in.0", script(vec![step("t.a")], Then::Panic), None)],
@@ -67,37 +116,91 @@ impl Output for Broken {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_output_that_ends_in_a_bug_goes_on_and_acknowledges_nothing_of_what_it_was_given() {
-    let script = script((0..5).map(|_| step("t.a")).collect(), Then::Wait);
+async fn a_chunk_that_ends_an_output_in_a_bug_twice_is_dropped_and_kept_among_the_dead_letters() {
+    let place = tempfile::tempdir().unwrap();
+    let script = script((0..200).map(|_| step("t.a")).collect(), Then::Wait);
     let heard = script.heard.clone();
     let mut slot = output("out.0", "*", Lanes::new(1, 2, Seen::answering([])), RetryLimit::Unlimited);
     slot.output = Box::new(Broken);
-    let pipeline =
-        Pipeline { inputs: vec![input("in.0", script, None)], outputs: vec![slot], ..Pipeline::default() };
+    let pipeline = Pipeline {
+        inputs: vec![input("in.0", script, None)],
+        outputs: vec![slot],
+        dead_letters: Some((place.path().to_owned(), u64::MAX)),
+        ..Pipeline::default()
+    };
     let engine = Engine::start(pipeline).await.unwrap();
     sleep(Duration::from_secs(10)).await;
-    assert!(!engine.quit().is_cancelled());
+    assert!(!engine.quit().is_cancelled(), "however many bugs there are");
     let start = Instant::now();
     let report = engine.drain(Duration::from_secs(3600)).await;
     assert!(start.elapsed() < Duration::from_secs(1));
-    assert_eq!((report.bugs, report.unsent(), report.receipts_lost), (5, 5, 0));
+    assert_eq!((report.bugs, report.unsent(), report.receipts_lost), (400, 0, 0));
+    assert_eq!(report.outputs[0].dropped, [(DropReason::Bug, 200)]);
     assert!(!report.is_clean());
     let heard = heard.lock().unwrap();
-    assert_eq!(heard.len(), 5);
-    assert!(heard.iter().all(|(how, ..)| *how == Settlement::Abandoned));
+    assert_eq!(heard.iter().filter(|(how, ..)| *how == Settlement::Settled).count(), 200);
+    let letters = place.path().join("outputs/out.0");
+    let count = || std::fs::read_dir(&letters).unwrap().count();
+    // Each with its note.
+    while count() < 400 {
+        std::thread::yield_now();
+    }
+}
+
+/// Panics at the first sight of a chunk, at places of its choice.
+struct Clumsy {
+    inner: Lanes,
+    /// Whether the chunk is in a batch already when it panics.
+    after: bool,
+    pushes: u32,
+    pops: u32,
+}
+
+impl Output for Clumsy {
+    fn push(&mut self, routed: Routed, now: Instant) {
+        self.pushes += 1;
+        let is_first = self.pushes == 1;
+        assert!(!is_first || self.after, "the script says so");
+        self.inner.push(routed, now);
+        assert!(!is_first, "the script says so");
+    }
+    fn pop(&mut self, now: Instant) -> Option<Batch> {
+        self.pops += 1;
+        assert!(self.pops != 3, "the script says so");
+        self.inner.pop(now)
+    }
+    fn due(&self) -> Option<Instant> {
+        self.inner.due()
+    }
+    fn close_all(&mut self) {
+        self.inner.close_all();
+    }
+    fn held(&self) -> usize {
+        self.inner.held()
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_output_with_nothing_but_bugs_ends_the_router() {
-    let script = script((0..200).map(|_| step("t.a")).collect(), Then::Wait);
-    let mut slot = output("out.0", "*", Lanes::new(1, 2, Seen::answering([])), RetryLimit::Unlimited);
-    slot.output = Box::new(Broken);
-    let pipeline =
-        Pipeline { inputs: vec![input("in.0", script, None)], outputs: vec![slot], ..Pipeline::default() };
-    let engine = Engine::start(pipeline).await.unwrap();
-    engine.quit().cancelled().await;
-    let report = engine.drain(Duration::from_secs(1)).await;
-    assert!(!report.is_clean() && report.outputs[0].sent == 0);
+async fn a_chunk_that_leads_to_a_bug_once_is_delivered_once() {
+    for after in [false, true] {
+        let seen = Seen::answering([]);
+        let script = script((0..5).map(|_| step("t.a")).collect(), Then::Wait);
+        let mut slot = output("out.0", "*", Lanes::new(1, 2, seen.clone()), RetryLimit::Unlimited);
+        let inner = Lanes::new(1, 2, seen.clone());
+        slot.output = Box::new(Clumsy { inner, after, pushes: 0, pops: 0 });
+        let pipeline = Pipeline {
+            inputs: vec![input("in.0", script, None)],
+            outputs: vec![slot],
+            ..Pipeline::default()
+        };
+        let engine = Engine::start(pipeline).await.unwrap();
+        sleep(Duration::from_secs(10)).await;
+        let report = engine.drain(Duration::from_secs(60)).await;
+        assert_eq!((report.bugs, report.unsent(), report.outputs[0].sent), (2, 0, 5), "after: {after}");
+        let mut numbers: Vec<_> = seen.lock().unwrap().taken.iter().map(|(number, ..)| *number).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, [0, 1, 2, 3, 4]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

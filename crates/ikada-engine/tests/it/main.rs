@@ -5,4 +5,5 @@ mod books;
 mod disk;
 mod fake;
 mod filters;
+mod lanes;
 mod life;
