@@ -1,5 +1,6 @@
 //! A chain of filters, fused: one pass over a chunk, one split per record, one write per changed record.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ikada_plugin::{Effects, Emitted, EntryContext, Filter, FilterMetrics, Held, Verdict};
@@ -183,11 +184,12 @@ struct Pass<'p> {
 }
 
 /// An entry on its way through the filters, beside its fields.
-#[derive(Clone, Copy)]
 struct Head<'e> {
     time: Timestamp,
-    metadata: Option<&'e [u8]>,
+    metadata: Option<Cow<'e, [u8]>>,
     size: u64,
+    /// Time or metadata are not those it came with.
+    is_changed: bool,
 }
 
 impl<'p> Pass<'p> {
@@ -197,16 +199,16 @@ impl<'p> Pass<'p> {
         for entry in chunk.entries() {
             fields.refill(entry.record());
             let size = entry.as_bytes().len() as u64;
-            let mut head = Head { time: entry.time(), metadata: entry.metadata(), size };
+            let metadata = entry.metadata().map(Cow::Borrowed);
+            let mut head = Head { time: entry.time(), metadata, size, is_changed: false };
             let keep = self.walk(0, &mut head, &mut fields);
-            let retimed = head.time != entry.time();
-            if keep && !retimed && !fields.is_changed() && self.out.is_none() {
+            if keep && !head.is_changed && !fields.is_changed() && self.out.is_none() {
                 self.same += 1;
                 continue;
             }
             self.gone += u32::from(!keep);
             let out = self.out();
-            match (keep, retimed) {
+            match (keep, head.is_changed) {
                 (false, _) => {}
                 (true, false) => push(out, &entry, &fields),
                 (true, true) => push_under(out, &head, &fields),
@@ -231,7 +233,7 @@ impl<'p> Pass<'p> {
             let mut cx = EntryContext {
                 tag: chunk.tag(),
                 time: head.time,
-                metadata: head.metadata,
+                metadata: head.metadata.as_deref(),
                 position: count.came,
                 effects: self.effects,
             };
@@ -239,7 +241,12 @@ impl<'p> Pass<'p> {
             count.bytes += head.size;
             let verdict = link.filter.filter(&mut cx, fields);
             if let Some(time) = self.effects.take_time() {
+                head.is_changed |= head.time != time;
                 head.time = time;
+            }
+            if let Some(metadata) = self.effects.take_metadata() {
+                head.is_changed = true;
+                head.metadata = Some(Cow::Owned(metadata));
             }
             if self.effects.has_emitted() {
                 self.emitted(at);
@@ -271,8 +278,9 @@ impl<'p> Pass<'p> {
                 continue;
             }
             self.receipts.extend(emitted.held.iter().map(|held| held.receipt().clone()));
-            let metadata = (!emitted.metadata.is_empty()).then_some(&emitted.metadata[..]);
-            let mut head = Head { time: emitted.time, metadata, size: emitted.record.len() as u64 };
+            let metadata = (!emitted.metadata.is_empty()).then_some(Cow::Borrowed(&emitted.metadata[..]));
+            let size = emitted.record.len() as u64;
+            let mut head = Head { time: emitted.time, metadata, size, is_changed: true };
             let mut fields = Fields::split(record_at(&emitted.record));
             match self.walk(at + 1, &mut head, &mut fields) {
                 true => push_under(self.out(), &head, &fields),
@@ -296,7 +304,7 @@ fn push(out: &mut ChunkBuilder, entry: &Entry<'_>, fields: &Fields<'_>) {
 /// Adds an entry whose head is written anew.
 fn push_under(out: &mut ChunkBuilder, head: &Head<'_>, fields: &Fields<'_>) {
     out.push_with(head.time, |buf| {
-        Entry::write_head(buf, head.time, head.metadata);
+        Entry::write_head(buf, head.time, head.metadata.as_deref());
         fields.write(buf);
     });
 }

@@ -1,9 +1,12 @@
 //! What every plugin is told about the place it runs in.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ikada_options::PropertyBag;
 use ikada_record::Timestamp;
 use ikada_record::json::JsonStyle;
 use tokio::time::Instant;
@@ -122,6 +125,46 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// The host's name.
     pub hostname: String,
+    /// Directory of the main configuration file.
+    pub config_dir: PathBuf,
+    /// What the configuration sets for itself.
+    pub variables: Variables,
+    /// Groups of servers.
+    pub groups: ServerGroups,
+}
+
+/// Groups of servers by the word with which outputs name them: that of a file, or their own.
+#[derive(Clone, Default)]
+pub struct ServerGroups(pub Arc<HashMap<String, Vec<GroupServer>>>);
+
+/// A server of a group.
+#[derive(Clone)]
+pub struct GroupServer {
+    /// Its name, for people.
+    pub name: String,
+    /// Where it listens.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// What else is written for it.
+    pub bag: PropertyBag,
+}
+
+impl fmt::Debug for ServerGroups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What is written for servers may be secrets.
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// What `@SET` lines and the section `env` set, by name. Values may be secrets.
+#[derive(Clone, Default)]
+pub struct Variables(pub Arc<[(String, String)]>);
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
 }
 
 impl Default for Service {
@@ -131,6 +174,9 @@ impl Default for Service {
             json: JsonStyle::default(),
             clock: Arc::new(SystemClock),
             hostname: String::new(),
+            config_dir: PathBuf::new(),
+            variables: Variables::default(),
+            groups: ServerGroups::default(),
         }
     }
 }

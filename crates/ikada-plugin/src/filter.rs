@@ -45,6 +45,11 @@ impl EntryContext<'_> {
         self.effects.time = Some(time);
     }
 
+    /// Gives the entry another metadata map, encoded.
+    pub fn set_metadata(&mut self, metadata: Vec<u8>) {
+        self.effects.metadata = Some(metadata);
+    }
+
     /// Adds an entry under the same tag, before the one looked at. It goes on behind this filter. `record` is one whole encoded map.
     pub fn emit(&mut self, time: Timestamp, record: Vec<u8>) {
         self.effects.emitted.push(Emitted {
@@ -146,6 +151,7 @@ pub struct Effects {
     may_retag: bool,
     origin: Held,
     time: Option<Timestamp>,
+    metadata: Option<Vec<u8>>,
     emitted: Vec<Emitted>,
     retagged: Retagged,
     refused: u32,
@@ -166,6 +172,7 @@ impl Effects {
             may_retag,
             origin,
             time: None,
+            metadata: None,
             emitted: Vec::new(),
             retagged: Retagged::default(),
             refused: 0,
@@ -182,6 +189,12 @@ impl Effects {
     #[inline]
     pub fn take_time(&mut self) -> Option<Timestamp> {
         self.time.take()
+    }
+
+    /// The metadata map the last filter gave the entry, if it did.
+    #[inline]
+    pub fn take_metadata(&mut self) -> Option<Vec<u8>> {
+        self.metadata.take()
     }
 
     /// Whether the last filter emitted something.

@@ -59,7 +59,9 @@ mod outcome;
 mod output;
 pub mod registry;
 
-pub use context::{Clock, FlushClock, InstanceId, Kind, Service, SystemClock};
+pub use context::{
+    Clock, FlushClock, GroupServer, InstanceId, Kind, ServerGroups, Service, SystemClock, Variables,
+};
 pub use exposition::{Families, Family, MetricType, OwnMetrics};
 pub use filter::{Effects, Emitted, EntryContext, Filter, Held, Verdict};
 pub use gather::Gatherer;
