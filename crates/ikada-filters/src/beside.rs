@@ -2,46 +2,77 @@
 //!
 //! Blocks wait in a queue of a bounded number. When the reader of the output stands still and the queue is full, blocks are left out and
 //! counted, so that nobody behind the filter waits. A line says when that begins, and another how many they were once there is room again.
+//! Only who flushes waits, at the end of the program, and not for ever.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Blocks that wait: with the blocks of the stdout filter about 8 MiB at most.
 const WAITING: usize = 128;
 
-/// How long the end waits for what was written last.
+/// How long a flush waits for what was written last.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Hands blocks to a thread that writes them.
 pub(crate) struct Beside {
-    blocks: Option<SyncSender<Vec<u8>>>,
-    done: Receiver<()>,
+    blocks: SyncSender<Vec<u8>>,
+    waiting: Arc<Waiting>,
     left_out: Arc<AtomicU64>,
+    /// Nobody reads: the end has waited once, and does not wait again.
+    gave_up: bool,
+}
+
+/// Blocks that are not written yet.
+#[derive(Default)]
+struct Waiting {
+    count: Mutex<usize>,
+    fewer: Condvar,
+}
+
+impl Waiting {
+    fn count(&self) -> MutexGuard<'_, usize> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn one_less(&self) {
+        *self.count() -= 1;
+        self.fewer.notify_all();
+    }
+
+    /// Waits until there are none, but not for ever. Whether there are none.
+    fn until_none(&self) -> bool {
+        let waited = self.fewer.wait_timeout_while(self.count(), PATIENCE, |count| *count > 0);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 == 0
+    }
 }
 
 impl Beside {
     /// Starts the thread.
     pub(crate) fn new(out: Box<dyn Write + Send>) -> io::Result<Self> {
-        let (blocks, waiting) = sync_channel(WAITING);
-        let (end, done) = sync_channel(1);
-        let left_out = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&left_out);
+        let (blocks, queue) = sync_channel(WAITING);
+        let (waiting, left_out) = (Arc::<Waiting>::default(), Arc::new(AtomicU64::new(0)));
+        let (written, count) = (Arc::clone(&waiting), Arc::clone(&left_out));
         let thread = std::thread::Builder::new().name("ikada-stdout".into());
-        thread.spawn(move || {
-            write_all(out, &waiting, &count);
-            // Nobody listens any more when the patience has ended.
-            end.send(()).unwrap_or_default();
-        })?;
-        Ok(Self { blocks: Some(blocks), done, left_out })
+        thread.spawn(move || write_all(out, &queue, &written, &count))?;
+        Ok(Self { blocks, waiting, left_out, gave_up: false })
+    }
+
+    fn until_written(&mut self) {
+        self.gave_up = self.gave_up || !self.waiting.until_none();
     }
 }
 
-fn write_all(mut out: Box<dyn Write + Send>, waiting: &Receiver<Vec<u8>>, left_out: &AtomicU64) {
+fn write_all(
+    mut out: Box<dyn Write + Send>,
+    queue: &Receiver<Vec<u8>>,
+    waiting: &Waiting,
+    left_out: &AtomicU64,
+) {
     let mut told = false;
-    for block in waiting {
+    for block in queue {
         let lost = left_out.swap(0, Relaxed);
         if lost > 0 {
             tracing::warn!(
@@ -55,14 +86,19 @@ fn write_all(mut out: Box<dyn Write + Send>, waiting: &Receiver<Vec<u8>>, left_o
         {
             tracing::warn!(%error, "filter stdout cannot print; records pass on");
         }
+        waiting.one_less();
     }
 }
 
 impl Write for Beside {
     /// Takes the whole block, or leaves it out.
     fn write(&mut self, block: &[u8]) -> io::Result<usize> {
-        let sent = self.blocks.as_ref().map(|blocks| blocks.try_send(block.to_vec()));
-        if let Some(Err(TrySendError::Full(block))) = sent {
+        *self.waiting.count() += 1;
+        let sent = self.blocks.try_send(block.to_vec());
+        if sent.is_err() {
+            self.waiting.one_less();
+        }
+        if let Err(TrySendError::Full(block)) = sent {
             let lines = memchr::memchr_iter(b'\n', &block).count() as u64;
             if self.left_out.fetch_add(lines, Relaxed) == 0 {
                 tracing::warn!("filter stdout leaves lines out: nobody reads the output; records pass on");
@@ -71,16 +107,16 @@ impl Write for Beside {
         Ok(block.len())
     }
 
+    /// Waits until everything is written. An output that stands still is left behind.
     fn flush(&mut self) -> io::Result<()> {
+        self.until_written();
         Ok(())
     }
 }
 
 impl Drop for Beside {
     fn drop(&mut self) {
-        self.blocks = None;
-        // An output that stands still is left behind.
-        self.done.recv_timeout(PATIENCE).unwrap_or_default();
+        self.until_written();
     }
 }
 
@@ -113,6 +149,17 @@ mod tests {
         }
         drop(beside);
         assert_eq!(paper.0.lock().unwrap().iter().filter(|byte| **byte == b'\n').count(), 50);
+    }
+
+    #[test]
+    fn a_flush_waits_for_what_was_written_before() {
+        let paper = Paper::default();
+        let mut beside = Beside::new(Box::new(paper.clone())).unwrap();
+        for n in 1..20 {
+            beside.write_all(b"x\n").unwrap();
+            beside.flush().unwrap();
+            assert_eq!(paper.0.lock().unwrap().len(), 2 * n);
+        }
     }
 
     #[test]

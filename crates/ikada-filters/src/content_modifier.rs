@@ -1,4 +1,5 @@
-//! `content_modifier`: one change to one top-level field. In Fluent Bit it is a processor of the YAML format.
+//! `content_modifier`: one change to one top-level field of a record or of its metadata. In Fluent Bit it is a processor of the YAML
+//! format.
 //!
 //! It looks at the first field of the name, where the record accessors of other filters look at the last. A field that is missing, or a
 //! value that cannot be changed so, leaves the record as it is.
@@ -11,20 +12,20 @@ use ikada_options::{Choice, OptionValue, Options, PropertyBag, Spanned, ValueErr
 use ikada_parse::regex::{Regex, Slots};
 use ikada_plugin::registry::{BuildContext, FilterPlugin, Plugin};
 use ikada_plugin::{EntryContext, Filter, Verdict};
-use ikada_record::{Field, Fields, Piece};
+use ikada_record::{Field, Fields, Piece, record_at};
 use sha2::{Digest, Sha256};
 
 use crate::rule::regex;
 use crate::text::{encoded, leading_float, push_g};
 
-/// Changes one top-level field of a record.
+/// Changes one top-level field of a record, or of its metadata.
 #[derive(Debug, Options)]
 #[options(filter = "content_modifier")]
 pub struct ContentModifierOptions {
     /// What to do.
     #[option(required, example = "upsert")]
     pub action: Action,
-    /// What is changed: the record itself, as `body`, `message` or `record`. Metadata is not supported.
+    /// What is changed: the record itself, as `body`, `message` or `record`, or its metadata, as `metadata` or `attributes`.
     #[option(default = "body")]
     pub context: Context,
     /// Name of the field.
@@ -65,22 +66,31 @@ pub enum Action {
 pub enum Context {
     /// The record.
     Body,
+    /// The metadata that came with it.
+    Metadata,
 }
 
 impl OptionValue for Context {
     const KIND: &'static str = "choice";
-    const CHOICES: &'static [(&'static str, &'static str)] =
-        &[("body", "The record."), ("message", "The same."), ("record", "The same.")];
+    const CHOICES: &'static [(&'static str, &'static str)] = &[
+        ("body", "The record."),
+        ("message", "The same."),
+        ("record", "The same."),
+        ("metadata", "The metadata that came with the record."),
+        ("attributes", "The same."),
+    ];
 
     fn parse_value(text: &str) -> Result<Self, ValueError> {
         let is = |name: &&str| name.eq_ignore_ascii_case(text);
         if ["body", "message", "record"].iter().any(is) {
             return Ok(Self::Body);
         }
-        let metadata = ["metadata", "attributes"].iter().any(is);
-        if metadata || text.to_ascii_lowercase().starts_with("otel_") {
-            let help = "only `body` can be changed: remove the option, or the processor";
-            return Err(ValueError::new("is not supported").help(help));
+        if ["metadata", "attributes"].iter().any(is) {
+            return Ok(Self::Metadata);
+        }
+        if text.to_ascii_lowercase().starts_with("otel_") {
+            let help = "only `body` and `metadata` can be changed: remove the option, or the processor";
+            return Err(ValueError::new("is about OpenTelemetry, which Ikada does not carry").help(help));
         }
         Err(ValueError::no_choice(text, Self::CHOICES))
     }
@@ -102,6 +112,7 @@ pub enum Type {
 /// The filter, ready to run.
 #[derive(Debug)]
 pub struct ContentModifier {
+    context: Context,
     name: Box<[u8]>,
     key: Box<[u8]>,
     change: Change,
@@ -132,6 +143,7 @@ impl ContentModifier {
     /// Checks that the action has what it needs.
     pub fn build(options: &ContentModifierOptions, section: Span, found: &mut Diagnostics) -> Option<Self> {
         Some(Self {
+            context: options.context,
             name: options.key.as_bytes().into(),
             key: encoded(&options.key),
             change: change(options, section, found)?,
@@ -143,8 +155,8 @@ impl ContentModifier {
     }
 }
 
-impl Filter for ContentModifier {
-    fn filter<'a>(&'a self, _cx: &mut EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
+impl ContentModifier {
+    fn apply<'f>(&'f self, fields: &mut Fields<'f>) {
         let at = self.position(fields);
         match (&self.change, at) {
             (Change::Insert(value), None) | (Change::Upsert(value), None) => {
@@ -162,6 +174,29 @@ impl Filter for ContentModifier {
             (Change::Extract { regex, groups, slots }, Some(at)) => extract(fields, at, regex, groups, slots),
             (Change::Convert(to), Some(at)) => convert(fields, at, *to, &self.key),
             (_, _) => {}
+        }
+    }
+
+    /// Metadata is a map as the record is one; most entries have none.
+    fn apply_to_metadata(&self, cx: &mut EntryContext<'_>) {
+        let mut fields = Fields::split(record_at(cx.metadata.unwrap_or(NO_METADATA)));
+        self.apply(&mut fields);
+        if fields.is_changed() {
+            let mut metadata = Vec::new();
+            fields.write(&mut metadata);
+            cx.set_metadata(metadata);
+        }
+    }
+}
+
+/// An empty map.
+const NO_METADATA: &[u8] = &[0x80];
+
+impl Filter for ContentModifier {
+    fn filter<'a>(&'a self, cx: &mut EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
+        match self.context {
+            Context::Body => self.apply(fields),
+            Context::Metadata => self.apply_to_metadata(cx),
         }
         Verdict::Keep
     }

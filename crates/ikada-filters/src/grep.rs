@@ -5,12 +5,13 @@
 //! count together.
 
 use ikada_diag::{Diagnostic, Diagnostics, Span, codes};
+use ikada_msgpack::View;
 use ikada_options::{InOrder, OptionValue, Options, PropertyBag, Spanned, ValueError};
 use ikada_plugin::registry::{BuildContext, FilterPlugin, Plugin};
 use ikada_plugin::{EntryContext, Filter, Verdict};
 use ikada_record::Fields;
 
-use crate::rule::KeyRegex;
+use crate::rule::{KeyRegex, Together};
 
 /// A rule that no record ever comes to.
 const UNREACHABLE_RULE: &str = "unreachable-rule";
@@ -76,16 +77,22 @@ impl OptionValue for LogicalOp {
 /// The filter, ready to run.
 #[derive(Debug)]
 pub struct Grep {
-    rules: Vec<Rule>,
+    groups: Vec<Group>,
     mode: Mode,
+}
+
+/// Rules in a row that look at one key.
+#[derive(Debug)]
+struct Group {
+    /// Never empty.
+    rules: Vec<Rule>,
+    together: Option<Together>,
 }
 
 #[derive(Debug)]
 struct Rule {
     keeps: bool,
     test: KeyRegex,
-    /// The rule before this one looks at the same key.
-    same_key: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,50 +114,78 @@ impl Grep {
     pub fn build(options: &GrepOptions, found: &mut Diagnostics) -> Option<Self> {
         let written = in_file_order(options);
         let mode = mode(&written, *options.logical_op, found);
+        Self::assemble(&written, mode, found)
+    }
+
+    /// The same for a filter that has rules, and nothing that says how they count together: the first that decides wins.
+    pub(crate) fn build_without_op(options: &GrepOptions, found: &mut Diagnostics) -> Option<Self> {
+        let written = in_file_order(options);
+        tell_unreachable(&written, false, found);
+        Self::assemble(&written, Some(Mode::FirstDecides), found)
+    }
+
+    fn assemble(written: &[Written<'_>], mode: Option<Mode>, found: &mut Diagnostics) -> Option<Self> {
         let rules: Vec<Option<Rule>> = written
             .iter()
             .map(|rule| {
                 let option = if rule.keeps { "Regex" } else { "Exclude" };
                 let test = KeyRegex::build(option, rule.text, rule.span, found)?;
-                Some(Rule { keeps: rule.keeps, test, same_key: false })
+                Some(Rule { keeps: rule.keeps, test })
             })
             .collect();
-        let mut rules = rules.into_iter().collect::<Option<Vec<_>>>()?;
-        for at in 1..rules.len() {
-            rules[at].same_key = rules[at].test.has_key_of(&rules[at - 1].test);
-        }
-        Some(Self { rules, mode: mode? })
+        let mode = mode?;
+        Some(Self { groups: grouped(rules.into_iter().collect::<Option<Vec<_>>>()?, mode), mode })
     }
 
-    fn keeps(&self, fields: &Fields<'_>) -> bool {
-        match self.mode {
-            Mode::FirstDecides => self.first_decision(fields),
-            Mode::All { keeps } => self.answers(fields).all(|(_, matched)| matched) == keeps,
-            Mode::Any { keeps } => self.answers(fields).any(|(_, matched)| matched) == keeps,
+    /// Whether a record is kept.
+    pub(crate) fn keeps(&self, fields: &Fields<'_>) -> bool {
+        let decide = |keeps: bool, matched: bool| match self.mode {
+            Mode::FirstDecides if keeps => Some(matched),
+            Mode::FirstDecides => matched.then_some(false),
+            Mode::All { keeps } => (!matched).then_some(!keeps),
+            Mode::Any { keeps } => matched.then_some(keeps),
+        };
+        let undecided = match self.mode {
+            Mode::FirstDecides => true,
+            Mode::All { keeps } => keeps,
+            Mode::Any { keeps } => !keeps,
+        };
+        self.groups.iter().find_map(|group| group.decide(fields, decide)).unwrap_or(undecided)
+    }
+}
+
+impl Group {
+    /// What the first rule says that decides. The key is looked up once.
+    fn decide(&self, fields: &Fields<'_>, decide: impl Fn(bool, bool) -> Option<bool>) -> Option<bool> {
+        let value = self.rules.first()?.test.lookup(fields);
+        if let (Some(together), Some(View::Str(text))) = (&self.together, value) {
+            let said = together.ask(text);
+            return self
+                .rules
+                .iter()
+                .enumerate()
+                .find_map(|(number, rule)| decide(rule.keeps, said.matches(number)));
+        }
+        self.rules.iter().find_map(|rule| decide(rule.keeps, rule.test.matches_value(value)))
+    }
+}
+
+/// Rules in a row that look at one key stand together. Where all must match, the first that does not ends the asking, so that they are not asked
+/// together.
+fn grouped(rules: Vec<Rule>, mode: Mode) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for rule in rules {
+        match groups.last_mut().filter(|group| group.rules[0].test.has_key_of(&rule.test)) {
+            Some(group) => group.rules.push(rule),
+            None => groups.push(Group { rules: vec![rule], together: None }),
         }
     }
-
-    fn first_decision(&self, fields: &Fields<'_>) -> bool {
-        for (keeps, matched) in self.answers(fields) {
-            match (keeps, matched) {
-                (true, matched) => return matched,
-                (false, true) => return false,
-                (false, false) => {}
-            }
+    if !matches!(mode, Mode::All { .. }) {
+        for group in &mut groups {
+            group.together = Together::of(group.rules.iter().map(|rule| rule.test.regex()));
         }
-        true
     }
-
-    /// Each rule's kind and whether it matches; a key that several rules in a row look at is looked up once.
-    fn answers<'f>(&'f self, fields: &'f Fields<'_>) -> impl Iterator<Item = (bool, bool)> + 'f {
-        let mut value = None;
-        self.rules.iter().map(move |rule| {
-            if !rule.same_key {
-                value = rule.test.lookup(fields);
-            }
-            (rule.keeps, rule.test.matches_value(value))
-        })
-    }
+    groups
 }
 
 impl Filter for Grep {
@@ -180,7 +215,7 @@ fn in_file_order(options: &GrepOptions) -> Vec<Written<'_>> {
 fn mode(rules: &[Written<'_>], op: LogicalOp, found: &mut Diagnostics) -> Option<Mode> {
     let Some(first) = rules.first() else { return Some(Mode::FirstDecides) };
     if op == LogicalOp::Legacy {
-        tell_unreachable(rules, found);
+        tell_unreachable(rules, true, found);
         return Some(Mode::FirstDecides);
     }
     if let Some(other) = rules.iter().find(|rule| rule.keeps != first.keeps) {
@@ -193,14 +228,16 @@ fn mode(rules: &[Written<'_>], op: LogicalOp, found: &mut Diagnostics) -> Option
     Some(if op == LogicalOp::And { Mode::All { keeps } } else { Mode::Any { keeps } })
 }
 
-fn tell_unreachable(rules: &[Written<'_>], found: &mut Diagnostics) {
+fn tell_unreachable(rules: &[Written<'_>], has_op: bool, found: &mut Diagnostics) {
     let decided = rules.iter().position(|rule| rule.keeps).map_or(rules.len(), |at| at + 1);
     for rule in &rules[decided..] {
         let message = "no record comes to this rule: the `Regex` before it decides on every one";
-        let help = if rule.keeps && rules.iter().all(|rule| rule.keeps) {
-            "add `Logical_Op AND` or `Logical_Op OR`"
-        } else {
-            "write it before the `Regex`, or into a second grep filter"
+        let help = match has_op {
+            true if rule.keeps && rules.iter().all(|rule| rule.keeps) => {
+                "add `Logical_Op AND` or `Logical_Op OR`"
+            }
+            true => "write it before the `Regex`, or into a second grep filter",
+            false => "write it before the `Regex`, or put a filter `grep` before this one",
         };
         found.push(Diagnostic::warning(UNREACHABLE_RULE, message).at(rule.span).help(help));
     }

@@ -36,6 +36,7 @@ pub mod ecs;
 mod ecs_agent;
 pub mod expect;
 pub mod grep;
+pub mod log_to_metrics;
 #[cfg(feature = "lua")]
 pub mod lua;
 mod metadata_http;
@@ -62,6 +63,7 @@ pub fn filters() -> Vec<FilterPlugin> {
         ecs::plugin(),
         expect::plugin(),
         grep::plugin(),
+        log_to_metrics::plugin(),
         #[cfg(feature = "lua")]
         lua::plugin(),
         modify::plugin(),

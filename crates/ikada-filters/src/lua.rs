@@ -2,7 +2,7 @@
 //!
 //! The script runs in one LuaJIT state behind a lock ([`vm`]); records become tables and tables records ([`value`]). A script may err, loop
 //! or grow: its memory is bounded, its instructions are counted, and whatever goes wrong, the record passes as it came and one line in a
-//! while says how many it stands for.
+//! while says how many it stands for. A script that takes long is run where the tasks of other inputs and outputs do not wait for it.
 //!
 //! Instructions can be counted only where LuaJIT interprets: its compiled code never looks up. The compiler is therefore off.
 
@@ -10,14 +10,17 @@ mod trouble;
 mod value;
 mod vm;
 
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use ikada_diag::{Diagnostic, Diagnostics, Span, codes};
 use ikada_options::{Options, PropertyBag, SpaceList, Spanned};
 use ikada_plugin::registry::{BuildContext, FilterPlugin, Plugin};
-use ikada_plugin::{EntryContext, Filter, Verdict};
+use ikada_plugin::{Emitted, EntryContext, Filter, Service, Verdict};
 use ikada_record::{Fields, Piece, record_at};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use self::trouble::{Failure, Troubles};
 use self::vm::{Answer, Script, Vm};
@@ -29,14 +32,14 @@ use self::vm::{Answer, Script, Vm};
 #[derive(Debug, Options)]
 #[options(filter = "lua")]
 pub struct LuaOptions {
-    /// The script's file. A path is relative to the working directory.
+    /// The script's file. A relative path starts at the working directory, then at the directory of the main configuration file.
     #[option(example = "/fluent-bit/etc/mask.lua")]
     pub script: Option<Spanned<PathBuf>>,
     /// The script itself, in place of a file.
     #[option(example = "function cb(tag, ts, record) record.seen = true return 2, ts, record end")]
     pub code: Option<Spanned<String>>,
     /// The function that is called with every record. One with five parameters gets `(tag, time, group, metadata, record)` and returns
-    /// `code, time, metadata, record`; the metadata it returns is not taken.
+    /// `code, time, metadata, record`, or lists of both.
     #[option(required, example = "cb")]
     pub call: Spanned<String>,
     /// Names of fields whose numbers become integers; a fraction is cut off.
@@ -60,7 +63,12 @@ pub struct LuaOptions {
 #[derive(Debug)]
 pub struct Lua {
     state: Mutex<State>,
+    /// How many more records are expected to take long.
+    slow: AtomicU32,
 }
+
+/// After a record that took long, so many records are run where others do not wait for them.
+const SLOW: u32 = 1000;
 
 #[derive(Debug)]
 struct State {
@@ -77,6 +85,7 @@ impl Lua {
         match Vm::start(script) {
             Ok(vm) => Some(Self {
                 state: Mutex::new(State { vm, troubles: Troubles::default(), original: Vec::new() }),
+                slow: AtomicU32::new(0),
             }),
             Err(failure) => {
                 let place = if matches!(failure, Failure::NoFunction(_)) { call } else { place };
@@ -92,13 +101,18 @@ impl Lua {
         }
     }
 
+    /// The script, as soon as it serves no other input.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                beside(|| self.state.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+        }
     }
-}
 
-impl Filter for Lua {
-    fn filter<'a>(&'a self, cx: &mut EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
+    fn run<'a>(&'a self, cx: &mut EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
         let mut state = self.state();
         if cx.position == 0 {
             state.vm.new_chunk();
@@ -106,16 +120,37 @@ impl Filter for Lua {
         let State { vm, troubles, original } = &mut *state;
         original.clear();
         fields.write(original);
-        match vm.run(cx, original) {
+        let answer = vm.run(cx, original);
+        if vm.took_long() {
+            self.slow.store(SLOW, Relaxed);
+        }
+        match answer {
             Ok(Answer::Keep) => Verdict::Keep,
             Ok(Answer::Drop) => Verdict::Drop,
-            Ok(Answer::Take { time, mut records }) => {
+            Ok(Answer::Take { time, metadata, mut records }) => {
                 let Some(last) = records.pop() else { return Verdict::Drop };
                 if let Some(time) = time {
                     cx.set_time(time);
                 }
-                for record in records {
-                    cx.emit(cx.time, record);
+                let came = cx.metadata.unwrap_or(NO_METADATA);
+                let of_record = |number: usize| match &*metadata {
+                    [] => came,
+                    [one] => one,
+                    each => each.get(number).map_or(NO_METADATA, |metadata| metadata),
+                };
+                let count = records.len();
+                for (number, record) in records.into_iter().enumerate() {
+                    let metadata = of_record(number).to_vec();
+                    cx.emit_held(Emitted {
+                        tag: cx.tag.clone(),
+                        time: cx.time,
+                        metadata,
+                        record,
+                        held: Vec::new(),
+                    });
+                }
+                if of_record(count) != came {
+                    cx.set_metadata(of_record(count).to_vec());
                 }
                 if last != *original {
                     replace(fields, &last);
@@ -130,6 +165,30 @@ impl Filter for Lua {
                     troubles.note(&failure);
                 }
                 Verdict::Keep
+            }
+        }
+    }
+}
+
+/// An empty map.
+const NO_METADATA: &[u8] = &[0x80];
+
+/// Does work that may take long, or waits, while another thread goes on with the other tasks of this one.
+fn beside<R>(work: impl FnOnce() -> R) -> R {
+    let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
+    match flavor {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
+impl Filter for Lua {
+    fn filter<'a>(&'a self, cx: &mut EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
+        match self.slow.load(Relaxed) {
+            0 => self.run(cx, fields),
+            left => {
+                self.slow.store(left - 1, Relaxed);
+                beside(|| self.run(cx, fields))
             }
         }
     }
@@ -162,7 +221,7 @@ fn build(bag: &mut PropertyBag, cx: &BuildContext, found: &mut Diagnostics) -> O
         let message = "errors of the script never end the router";
         found.push(Diagnostic::warning(codes::NO_EFFECT, message).at(options.protected_mode.span));
     }
-    let (name, text, place) = source(&options, section, cx.dry_run, found)?;
+    let (name, text, place) = source(&options, section, cx, found)?;
     let keys = |list: &Option<SpaceList>| list.as_ref().map(|list| list.0.clone()).unwrap_or_default();
     let script = Script {
         name,
@@ -174,16 +233,28 @@ fn build(bag: &mut PropertyBag, cx: &BuildContext, found: &mut Diagnostics) -> O
             keeps_null: options.enable_flb_null,
         },
         time_as_table: options.time_as_table,
+        environment: environment(&cx.service),
         only_checked: cx.dry_run,
     };
     Lua::build(script, place, options.call.span, found).map(|filter| Box::new(filter) as Box<dyn Filter>)
+}
+
+/// What `FLB_ENV` holds: the variables of the configuration, and the host's name.
+fn environment(service: &Service) -> Vec<(String, String)> {
+    let host = match service.hostname.is_empty() {
+        true => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        false => service.hostname.clone(),
+    };
+    let mut environment = vec![("HOSTNAME".to_owned(), host)];
+    environment.extend(service.variables.0.iter().cloned());
+    environment
 }
 
 /// The script's name as Lua shows it, its text and its place in the configuration.
 fn source(
     options: &LuaOptions,
     section: Span,
-    dry_run: bool,
+    cx: &BuildContext,
     found: &mut Diagnostics,
 ) -> Option<(String, Vec<u8>, Span)> {
     let (script, code) = (&options.script, &options.code);
@@ -201,14 +272,27 @@ fn source(
         return None;
     };
     let name = format!("@{}", script.value.display());
-    // A check may run where the file is not.
-    match if dry_run { Ok(Vec::new()) } else { std::fs::read(&script.value) } {
+    match read(&script.value, &cx.service.config_dir) {
         Ok(text) => Some((name, text, script.span)),
+        // A check may run where the file is not; whether it is there is looked at for all plugins at once.
+        Err(_) if cx.dry_run => Some((name, Vec::new(), script.span)),
         Err(error) => {
             let message = format!("`{}` cannot be read: {error}", script.value.display());
             let finding = Diagnostic::error(codes::UNREADABLE_FILE, message).at(script.span);
-            found.push(finding.help("a path is relative to the working directory"));
+            found.push(finding.help(
+                "a relative path starts at the working directory, then at that of the main configuration file",
+            ));
             None
         }
+    }
+}
+
+/// Reads a file in the working directory, or else beside the main configuration file (reference, filters §12).
+fn read(path: &Path, config_dir: &Path) -> io::Result<Vec<u8>> {
+    match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_relative() => {
+            std::fs::read(config_dir.join(path)).map_err(|_| error)
+        }
+        read => read,
     }
 }

@@ -14,7 +14,7 @@ use ikada_plugin::{EntryContext, Filter, Verdict};
 use ikada_record::Fields;
 use ikada_record::accessor::{Accessor, Part, Template};
 
-use crate::rule::{accessor, regex};
+use crate::rule::{Together, accessor, regex};
 
 /// A filter that takes records of every tag sees re-tagged ones again in the others.
 const MATCHES_EVERY_TAG: &str = "retag-every-tag";
@@ -47,14 +47,20 @@ pub struct RewriteTagOptions {
 /// The filter, ready to run.
 #[derive(Debug)]
 pub struct RewriteTag {
+    groups: Vec<Group>,
+}
+
+/// Rules in a row that look at one key.
+#[derive(Debug)]
+struct Group {
+    /// Never empty.
     rules: Vec<Rule>,
+    together: Option<Together>,
 }
 
 #[derive(Debug)]
 struct Rule {
     key: Accessor,
-    /// The rule before this one looks at the same key.
-    same_key: bool,
     regex: Regex,
     tag: Template,
     keep: bool,
@@ -66,23 +72,43 @@ impl RewriteTag {
     /// Checks the rules.
     pub fn build(options: &RewriteTagOptions, found: &mut Diagnostics) -> Option<Self> {
         let rules: Vec<_> = options.rule.iter().map(|rule| Rule::build(rule, found)).collect();
-        let mut rules = rules.into_iter().collect::<Option<Vec<_>>>()?;
-        for at in 1..rules.len() {
-            rules[at].same_key = rules[at].key.as_str() == rules[at - 1].key.as_str();
-        }
-        Some(Self { rules })
+        Some(Self { groups: grouped(rules.into_iter().collect::<Option<Vec<_>>>()?) })
     }
 
-    /// The first rule that matches; a key that several rules in a row look at is looked up once.
+    /// The first rule that matches.
     fn decide(&self, fields: &Fields<'_>) -> Option<&Rule> {
-        let mut value = None;
-        self.rules.iter().find(|rule| {
-            if !rule.same_key {
-                value = rule.key.lookup(fields);
-            }
-            text(value, &mut itoa::Buffer::new()).is_some_and(|text| rule.regex.is_match(text))
-        })
+        self.groups.iter().find_map(|group| group.decide(fields))
     }
+}
+
+impl Group {
+    /// The first rule that matches. The key is looked up once.
+    fn decide(&self, fields: &Fields<'_>) -> Option<&Rule> {
+        let mut number = itoa::Buffer::new();
+        let text = text(self.rules.first()?.key.lookup(fields), &mut number)?;
+        match &self.together {
+            None => self.rules.iter().find(|rule| rule.regex.is_match(text)),
+            Some(together) => {
+                let said = together.ask(text);
+                let at = (0..self.rules.len()).find(|number| said.matches(*number))?;
+                self.rules.get(at)
+            }
+        }
+    }
+}
+
+fn grouped(rules: Vec<Rule>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for rule in rules {
+        match groups.last_mut().filter(|group| group.rules[0].key.as_str() == rule.key.as_str()) {
+            Some(group) => group.rules.push(rule),
+            None => groups.push(Group { rules: vec![rule], together: None }),
+        }
+    }
+    for group in &mut groups {
+        group.together = Together::of(group.rules.iter().map(|rule| &rule.regex));
+    }
+    groups
 }
 
 impl Filter for RewriteTag {
@@ -135,7 +161,7 @@ impl Rule {
             let help = "put what is to be captured in brackets: `^(.*)$`";
             found.push(Diagnostic::warning(codes::ADJUSTED_VALUE, message).at(span).help(help));
         }
-        Some(Self { key, same_key: false, regex, tag, keep, captures })
+        Some(Self { key, regex, tag, keep, captures })
     }
 }
 

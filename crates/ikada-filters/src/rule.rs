@@ -1,10 +1,11 @@
 //! `KEY REGEX`: the rule that several filters share, with the findings it can give.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ikada_diag::{Diagnostic, Diagnostics, Span, codes};
 use ikada_msgpack::View;
-use ikada_parse::regex::Regex;
+use ikada_parse::regex::{Answers, Many, Regex};
 use ikada_record::Fields;
 use ikada_record::accessor::Accessor;
 
@@ -43,6 +44,11 @@ impl KeyRegex {
         self.key.lookup(fields)
     }
 
+    /// The expression.
+    pub(crate) fn regex(&self) -> &Regex {
+        &self.regex
+    }
+
     /// Whether the key's value is text that matches. A key that is not there does not match, nor does a value that is no
     /// text: recorded cases `grep-missing-key-*`, `grep-nonstring-*`.
     pub(crate) fn matches_value(&self, value: Option<View<'_>>) -> bool {
@@ -70,6 +76,51 @@ impl KeyRegex {
                 "a rule's key often holds a number, a boolean or a map, which never match"
             );
         }
+    }
+}
+
+/// The expressions of rules that look at one key, asked in one pass over its text.
+///
+/// Asking together is worth its price from [`WORTH_IT`] expressions on.
+#[derive(Debug)]
+pub(crate) struct Together {
+    many: Many,
+    room: Mutex<Answers>,
+}
+
+/// From this many expressions on, one pass for all is shorter than one for each.
+pub(crate) const WORTH_IT: usize = 4;
+
+/// What the expressions say of a text.
+pub(crate) struct Said<'t> {
+    many: &'t Many,
+    text: &'t [u8],
+    answers: MutexGuard<'t, Answers>,
+}
+
+impl Together {
+    /// `None` where the expressions are to be asked one by one.
+    pub(crate) fn of<'r>(regexes: impl ExactSizeIterator<Item = &'r Regex>) -> Option<Self> {
+        if regexes.len() < WORTH_IT {
+            return None;
+        }
+        let many = Many::new(&regexes.cloned().collect::<Vec<_>>())?;
+        let room = Mutex::new(many.room());
+        Some(Self { many, room })
+    }
+
+    /// Asks all expressions about a text.
+    pub(crate) fn ask<'t>(&'t self, text: &'t [u8]) -> Said<'t> {
+        let mut answers = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        self.many.ask(text, &mut answers);
+        Said { many: &self.many, text, answers }
+    }
+}
+
+impl Said<'_> {
+    /// Whether the expression with this number matches.
+    pub(crate) fn matches(&self, number: usize) -> bool {
+        self.many.is_match(number, self.text, &self.answers)
     }
 }
 

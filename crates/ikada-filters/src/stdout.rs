@@ -2,7 +2,7 @@
 //!
 //! One line per record, `[i] tag: [seconds.nanoseconds, {metadata}, {record}]`, where `i` counts the records of a chunk. Lines
 //! are gathered and written at the end of the chunk; a chunk with much to say is written in pieces, always whole lines. The writing is
-//! done beside the input's task, which never waits for it.
+//! done beside the input's task, which never waits for it. When the router stops, it waits until the lines are out.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -11,9 +11,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ikada_diag::{Diagnostic, Diagnostics};
 use ikada_options::{Options, PropertyBag};
 use ikada_plugin::registry::{BuildContext, FilterPlugin, Plugin};
-use ikada_plugin::{EntryContext, Filter, Verdict};
+use ikada_plugin::{Emitted, EntryContext, Filter, Verdict};
 use ikada_record::Fields;
 use ikada_record::json::dump_value;
+use tokio::time::Instant;
 
 use crate::beside::Beside;
 
@@ -37,6 +38,8 @@ struct State {
     record: Vec<u8>,
     /// Whether a failed write was told.
     told: bool,
+    /// The router stops: every line is out before the next thing happens.
+    is_last: bool,
 }
 
 /// The system refuses a thread.
@@ -51,7 +54,15 @@ const EMPTY_MAP: &[u8] = &[0x80];
 impl Stdout {
     /// A filter that prints to `out`.
     pub fn build(_options: &StdoutOptions, out: Box<dyn Write + Send>) -> Self {
-        Self { state: Mutex::new(State { out, lines: Vec::new(), record: Vec::new(), told: false }) }
+        Self {
+            state: Mutex::new(State {
+                out,
+                lines: Vec::new(),
+                record: Vec::new(),
+                told: false,
+                is_last: false,
+            }),
+        }
     }
 
     /// What is held is whole lines whatever happened to another thread.
@@ -73,6 +84,13 @@ impl Filter for Stdout {
     fn end_of_chunk(&self) {
         self.state().write_out();
     }
+
+    fn flush(&self, now: Option<Instant>) -> Vec<Emitted> {
+        let mut state = self.state();
+        state.is_last |= now.is_none();
+        state.write_out();
+        Vec::new()
+    }
 }
 
 impl State {
@@ -90,10 +108,13 @@ impl State {
     }
 
     fn write_out(&mut self) {
-        if self.lines.is_empty() {
-            return;
+        let mut written = Ok(());
+        if !self.lines.is_empty() {
+            written = self.out.write_all(&self.lines);
         }
-        let written = self.out.write_all(&self.lines).and_then(|()| self.out.flush());
+        if self.is_last {
+            written = written.and_then(|()| self.out.flush());
+        }
         if let Err(error) = written
             && !std::mem::replace(&mut self.told, true)
         {

@@ -21,6 +21,9 @@ const STEP: i64 = 10_000;
 /// Instructions for the script's start and for one record: about half a second.
 const PER_CALL: i64 = 100_000_000;
 
+/// Instructions that are long for a record: some milliseconds.
+const LONG: i64 = 1_000_000;
+
 /// Instructions for all records of a chunk.
 const PER_CHUNK: i64 = 500_000_000;
 
@@ -36,8 +39,21 @@ pub(super) struct Script {
     pub(super) call: String,
     pub(super) rules: Rules,
     pub(super) time_as_table: bool,
+    /// What the global `FLB_ENV` holds.
+    pub(super) environment: Vec<(String, String)>,
     /// The script is read but not run.
     pub(super) only_checked: bool,
+}
+
+/// Words by which a script may define a function whose name is not in its text.
+const BY_OTHER_MEANS: [&[u8]; 4] = [b"load", b"require", b"dofile", b"_G"];
+
+impl Script {
+    /// Whether the text can define the function, as far as that shows without running it.
+    fn may_define_its_function(&self) -> bool {
+        let has = |word: &[u8]| memchr::memmem::find(&self.text, word).is_some();
+        self.text.is_empty() || has(self.call.as_bytes()) || BY_OTHER_MEANS.into_iter().any(has)
+    }
 }
 
 /// What a script says of a record.
@@ -45,7 +61,12 @@ pub(super) struct Script {
 pub(super) enum Answer {
     Keep,
     Drop,
-    Take { time: Option<Timestamp>, records: Vec<Vec<u8>> },
+    Take {
+        time: Option<Timestamp>,
+        /// One for all records, or one for each; none if it stays as it came.
+        metadata: Vec<Vec<u8>>,
+        records: Vec<Vec<u8>>,
+    },
 }
 
 /// A running script.
@@ -82,14 +103,20 @@ impl Vm {
         let function_info = bound(&lua, &left)?;
         let values = Values::new(&lua, script.rules.clone())?;
         let environment = lua.create_table()?;
-        environment.raw_set("HOSTNAME", rustix::system::uname().nodename().to_string_lossy().into_owned())?;
+        for (name, value) in &script.environment {
+            environment.raw_set(&**name, &**value)?;
+        }
         lua.globals().raw_set("FLB_ENV", environment)?;
 
         let main =
             lua.load(&*script.text).set_name(&*script.name).set_mode(ChunkMode::Text).into_function()?;
         let mut vm = Self { script, lua, call: None, takes_metadata: false, values, left };
         if vm.script.only_checked {
-            return Ok(vm);
+            return if vm.script.may_define_its_function() {
+                Ok(vm)
+            } else {
+                Err(Failure::NoFunction(vm.script.call))
+            };
         }
         main.call::<()>(())?;
         let Ok(Value::Function(call)) = vm.lua.globals().get::<Value>(&*vm.script.call) else {
@@ -104,6 +131,11 @@ impl Vm {
     /// Gives the script its instructions for another chunk.
     pub(super) fn new_chunk(&self) {
         self.left.chunk.store(PER_CHUNK, Relaxed);
+    }
+
+    /// Whether the last record took long.
+    pub(super) fn took_long(&self) -> bool {
+        self.left.call.load(Relaxed) < PER_CALL - LONG
     }
 
     /// Lets go of what a script held when it ran out of memory; one that keeps it starts anew.
@@ -140,9 +172,7 @@ impl Vm {
         };
         let mut next = || answer.pop_front().unwrap_or(Value::Nil);
         let (code, time) = (next(), next());
-        if self.takes_metadata {
-            next();
-        }
+        let metadata = if self.takes_metadata { next() } else { Value::Nil };
         let returned = next();
         let takes_time = match code {
             Value::Nil => return Ok(Answer::Keep),
@@ -157,8 +187,19 @@ impl Vm {
         };
         let time = if takes_time { Some(read_time(&time).ok_or(Failure::NoTime)?) } else { None };
         let records = self.records(&returned, record);
+        let metadata = self.metadata(&metadata, cx.metadata);
         self.left.chunk.fetch_sub(PER_TABLE * self.values.tables_read(), Relaxed);
-        Ok(Answer::Take { time, records: records? })
+        Ok(Answer::Take { time, metadata: metadata?, records: records? })
+    }
+
+    /// The metadata that was returned: one map, or one for each record. Whatever else it is, the metadata stays as it came.
+    fn metadata(&self, returned: &Value, original: Option<&[u8]>) -> Result<Vec<Vec<u8>>, Failure> {
+        let Value::Table(table) = returned else { return Ok(Vec::new()) };
+        let original = original.map(record_at);
+        match self.values.list(table)? {
+            None => Ok(vec![self.values.record(table, original)?]),
+            Some(list) => list.iter().map(|item| self.values.record(item, original)).collect(),
+        }
     }
 
     fn records(&self, returned: &Value, record: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {

@@ -1,11 +1,16 @@
 //! `lua`: the scripts people write, and those that go wrong.
 
-use ikada_plugin::Filter;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use ikada_plugin::registry::BuildContext;
+use ikada_plugin::{Filter, Service, Variables};
 use ikada_record::Tag;
 use ikada_route::Pattern;
 
 use crate::pipeline::{Link, Record, pass};
-use crate::support::{build, decode, encode, filter, run_json, time};
+use crate::support::{Built, build, build_in, context, decode, encode, filter, run_json, time};
 
 /// A filter with a script of its own, called `cb`.
 fn scripted(code: &str) -> Box<dyn Filter> {
@@ -269,4 +274,87 @@ fn unprotected_mode_is_said_to_have_no_effect() {
     let code = "function cb(tag, ts, r) error('x') end";
     let built = build("lua", &[("call", "cb"), ("code", code), ("protected_mode", "off")]);
     assert!(built.findings[0].contains("warning[") && built.filter.is_some(), "{:?}", built.findings);
+}
+
+/// Builds the filter beside a main configuration file in `folder`, which sets a variable.
+fn built_in(folder: &Path, dry_run: bool, properties: &[(&str, &str)]) -> Built {
+    let variables = Variables([("STAGE".to_owned(), "prod".to_owned())].into());
+    let service = Service { config_dir: folder.to_path_buf(), variables, ..Service::default() };
+    let mut all = vec![("call", "cb")];
+    all.extend(properties);
+    build_in("lua", &all, &BuildContext { service: Arc::new(service), dry_run, ..context("lua") })
+}
+
+#[test]
+fn a_script_may_lie_beside_the_main_file_and_sees_the_variables_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "function cb(tag, ts, r) r.stage = FLB_ENV.STAGE r.path = FLB_ENV.PATH return 2, ts, r end";
+    std::fs::write(folder.path().join("stage.lua"), script).unwrap();
+    let built = built_in(folder.path(), false, &[("script", "stage.lua")]);
+    assert_eq!(built.findings, Vec::<String>::new());
+    assert_eq!(run_json(&*built.filter.unwrap(), &[r#"{"a":1}"#]), [r#"{"a":1,"stage":"prod"}"#]);
+}
+
+#[test]
+fn a_check_reads_the_script_and_runs_nothing_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let checked = |script: &str| {
+        std::fs::write(folder.path().join("s.lua"), script).unwrap();
+        built_in(folder.path(), true, &[("script", "s.lua")]).findings.join("\n")
+    };
+    assert_eq!(checked("error('it runs') function cb() end"), "");
+    assert!(checked("function cb( end").contains("s.lua:1"), "{}", checked("function cb( end"));
+    assert!(checked("function other() end").contains("defines no function `cb`"));
+    assert_eq!(checked("_G['c' .. 'b'] = print"), "", "what cannot be seen is not told");
+    let absent = built_in(folder.path(), true, &[("script", "absent.lua")]);
+    assert_eq!(absent.findings, Vec::<String>::new(), "the check of paths tells");
+}
+
+#[test]
+fn a_script_that_takes_long_leaves_the_thread_to_others() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let served = Arc::new(AtomicBool::new(false));
+    let (started, has_started) = std::sync::mpsc::channel();
+    let is_served = Arc::clone(&served);
+    let looping = runtime.spawn(async move {
+        let endless = scripted("function cb() while true do end end");
+        for _ in 0..100 {
+            run_json(&*endless, &["{}"]);
+            // Nobody listens any more after the first one.
+            started.send(()).unwrap_or_default();
+            if is_served.load(Relaxed) {
+                return;
+            }
+        }
+        panic!("nobody else was served");
+    });
+    has_started.recv().unwrap();
+    let other = Arc::clone(&served);
+    let other = runtime.spawn(async move { other.store(true, Relaxed) });
+    runtime.block_on(async { (other.await.unwrap(), looping.await.unwrap()) });
+}
+
+/// Metadata and records that come out of one with metadata.
+fn with_metadata(code: &str) -> Vec<(String, String)> {
+    let chain = [Link { pattern: Pattern::new("*"), filter: scripted(code) }];
+    let metadata = Some(encode(r#"{"k":"v","num":7}"#));
+    let out = pass(
+        &chain,
+        &Tag::from("a"),
+        vec![Record { time: time(), metadata, body: encode(r#"{"log":"x"}"#) }],
+    );
+    out.into_iter().map(|(_, record)| (decode(&record.metadata.unwrap()), decode(&record.body))).collect()
+}
+
+#[test]
+fn metadata_is_what_the_script_makes_of_it() {
+    let pair = |metadata: &str, record: &str| (metadata.to_owned(), record.to_owned());
+    let one = "function cb(tag, ts, g, m, r) m.new = 1 m.k = nil return 2, ts, m, r end";
+    assert_eq!(with_metadata(one), [pair(r#"{"num":7,"new":1}"#, r#"{"log":"x"}"#)]);
+    let each = "function cb(tag, ts, g, m, r) m.new = 1 return 2, ts, {m, {}}, {r, {z=1}} end";
+    let first = pair(r#"{"k":"v","num":7,"new":1}"#, r#"{"log":"x"}"#);
+    assert_eq!(with_metadata(each), [first, pair("{}", r#"{"z":1}"#)]);
+    let split = "function cb(tag, ts, r) return 2, ts, {{a=1}, {a=2}} end";
+    let came = r#"{"k":"v","num":7}"#;
+    assert_eq!(with_metadata(split), [pair(came, r#"{"a":1}"#), pair(came, r#"{"a":2}"#)]);
 }

@@ -8,6 +8,7 @@ mod findings;
 mod grep;
 mod guide;
 mod hostile;
+mod log_to_metrics;
 #[cfg(feature = "lua")]
 mod lua;
 mod modify;
@@ -21,3 +22,4 @@ mod replay;
 mod rewrite_tag;
 mod stdout;
 mod support;
+mod together;

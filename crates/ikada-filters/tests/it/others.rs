@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use ikada_filters::expect::{Expect, ExpectOptions};
 use ikada_options::Diagnostics;
 use ikada_record::Tag;
+use ikada_route::Pattern;
 
-use crate::support::{build, encode, filter, options, run, run_json};
+use crate::pipeline::{Link, Record, pass};
+use crate::support::{build, decode, encode, filter, options, run, run_json, time};
 
 fn changed(name: &str, properties: &[(&str, &str)], record: &str) -> String {
     run_json(&*filter(name, properties), &[record]).join("\n")
@@ -187,15 +189,39 @@ fn a_processor_changes_one_field() {
 }
 
 #[test]
+fn a_processor_changes_the_metadata_of_a_record_as_it_does_the_record() {
+    let chain: Vec<_> = [
+        [("context", "metadata"), ("action", "insert"), ("key", "new"), ("value", "val")].as_slice(),
+        &[("context", "attributes"), ("action", "upsert"), ("key", "k"), ("value", "val2")],
+        &[("context", "attributes"), ("action", "hash"), ("key", "num")],
+        &[("context", "metadata"), ("action", "rename"), ("key", "m"), ("value", "mm")],
+        &[("context", "metadata"), ("action", "extract"), ("key", "new"), ("pattern", "^(?<first>.)")],
+        &[("context", "metadata"), ("action", "delete"), ("key", "new")],
+    ]
+    .into_iter()
+    .map(|properties| Link { pattern: Pattern::new("*"), filter: filter("content_modifier", properties) })
+    .collect();
+    let metadata = |metadata: Option<&str>| {
+        let record = Record { time: time(), metadata: metadata.map(encode), body: encode(r#"{"k":1}"#) };
+        let (_, out) = pass(&chain, &Tag::from("a"), vec![record]).remove(0);
+        assert_eq!(decode(&out.body), r#"{"k":1}"#);
+        decode(&out.metadata.unwrap())
+    };
+    assert_eq!(
+        metadata(Some(r#"{"k":"v","num":7,"m":{"a":1}}"#)),
+        r#"{"num":"7902699be42c8a8e46fbbb4501726517e86b22c56a189f7625a6da49081b2451","mm":{"a":1},"k":"val2","first":"v"}"#
+    );
+    assert_eq!(metadata(None), r#"{"k":"val2","first":"v"}"#);
+}
+
+#[test]
 fn a_processor_without_what_its_action_needs_is_refused() {
     let findings = |properties: &[(&str, &str)]| build("content_modifier", properties).findings.join("\n");
     assert!(findings(&[("action", "upsert"), ("key", "a")]).contains("this action needs `value`"));
     assert!(findings(&[("action", "extract"), ("key", "a")]).contains("this action needs `pattern`"));
     assert!(findings(&[("action", "convert"), ("key", "a")]).contains("this action needs `converted_type`"));
-    assert!(
-        findings(&[("action", "delete"), ("key", "a"), ("context", "attributes")])
-            .contains("is not supported")
-    );
+    let of_otel = findings(&[("action", "delete"), ("key", "a"), ("context", "otel_resource_attributes")]);
+    assert!(of_otel.contains("OpenTelemetry"), "{of_otel}");
     assert!(findings(&[("action", "delete")]).contains("error[missing-option]"));
 }
 

@@ -66,13 +66,17 @@ fn step(number: usize, filter: &dyn Filter, chunk: &mut Passing) -> Vec<Passing>
         let mut fields = Fields::split(record_at(&record.body));
         let verdict = filter.filter(&mut cx, &mut fields);
         let emitted = effects.take_emitted().into_iter();
-        chunk.records.extend(emitted.map(|new| Record { time: new.time, metadata: None, body: new.record }));
+        chunk.records.extend(emitted.map(|new| {
+            let metadata = (!new.metadata.is_empty()).then_some(new.metadata);
+            Record { time: new.time, metadata, body: new.record }
+        }));
         let time = effects.take_time().unwrap_or(record.time);
+        let metadata = effects.take_metadata().or_else(|| record.metadata.clone());
         match verdict {
             Verdict::Keep => {
                 let mut body = Vec::new();
                 fields.write(&mut body);
-                chunk.records.push(Record { time, metadata: record.metadata.clone(), body });
+                chunk.records.push(Record { time, metadata, body });
             }
             Verdict::Empty => emptied = true,
             Verdict::Drop | Verdict::Hold => {}

@@ -109,3 +109,31 @@ fn records_pass_even_if_nobody_can_see_them() {
         assert_eq!(run(&filter, &Tag::from("t"), &records), records);
     }
 }
+
+/// Takes what is written only when it is flushed, as a writer beside the task does.
+#[derive(Clone)]
+struct Slow(Paper, Vec<u8>);
+
+impl Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.1.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.write_all(&std::mem::take(&mut self.1))
+    }
+}
+
+#[test]
+fn no_line_is_lost_when_the_router_stops() {
+    let paper = Paper::default();
+    let filter = Stdout::build(&StdoutOptions {}, Box::new(Slow(paper.clone(), Vec::new())));
+    let (tag, records) = (Tag::from("t"), [encode(r#"{"a":1}"#)]);
+    run(&filter, &tag, &records);
+    assert_eq!(paper.text(), "", "nobody waits while the router runs");
+    assert!(filter.flush(None).is_empty());
+    assert_eq!(paper.text().lines().count(), 1);
+    run(&filter, &tag, &records);
+    assert_eq!(paper.text().lines().count(), 2, "what other filters let go at the end");
+}

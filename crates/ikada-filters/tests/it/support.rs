@@ -54,12 +54,17 @@ pub(crate) fn build(name: &str, properties: &[(&str, &str)]) -> Built {
 
 /// Builds a filter beside the parsers of a configuration.
 pub(crate) fn build_with(name: &str, properties: &[(&str, &str)], parsers: Arc<Parsers>) -> Built {
+    build_in(name, properties, &BuildContext { parsers, ..context(name) })
+}
+
+/// Builds a filter in its surroundings.
+pub(crate) fn build_in(name: &str, properties: &[(&str, &str)], cx: &BuildContext) -> Built {
     let (mut bag, sources) = section(name, properties);
     let mut found = Diagnostics::new();
     let list = filters();
     let plugin = find(&list, name).unwrap();
     FilterCommon::parse(&mut bag, &mut found);
-    let filter = (plugin.build)(&mut bag, &BuildContext { parsers, ..context(name) }, &mut found);
+    let filter = (plugin.build)(&mut bag, cx, &mut found);
     bag.finish(&[&(plugin.options)(), &FilterCommon::set()], &mut found);
     assert!(filter.is_some() || found.has_errors(), "a filter that is not built has a reason");
     Built { filter, findings: found.lines(&sources).collect() }
@@ -87,7 +92,8 @@ pub(crate) fn parsers_of(text: &str) -> Arc<Parsers> {
     Arc::new(parsers)
 }
 
-fn context(name: &str) -> BuildContext {
+/// Nothing around a filter.
+pub(crate) fn context(name: &str) -> BuildContext {
     let id = InstanceId { kind: Kind::Filter, plugin: name.into(), name: format!("{name}.0"), alias: None };
     BuildContext {
         id: Arc::new(id),
