@@ -348,7 +348,7 @@ fn settle(parts: &[Part], mut with: impl FnMut(&Part, u32)) {
 fn give_up(batch: &Batch, to: &Destination, reason: DropReason, cause: &SendError) {
     to.metrics.errors.add(u64::from(reason != DropReason::RetryLimit));
     to.metrics.dropped_records.add(u64::from(batch.entries));
-    if let Some(letters) = &to.letters {
+    if let Some(letters) = to.letters.as_ref().filter(|_| batch.delivery.keeps(reason)) {
         letters.keep(batch, &(0..batch.entries).collect::<Vec<_>>(), reason, cause);
     }
     settle(&batch.parts, |part, n| part.share.drop_entries(n, reason));
@@ -376,6 +376,7 @@ fn part(
 ) {
     if let Some(letters) = &to.letters
         && !rejected.is_empty()
+        && batch.delivery.keeps(reason)
     {
         letters.keep(batch, &rejected.iter().collect::<Vec<_>>(), reason, cause);
     }

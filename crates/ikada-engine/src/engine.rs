@@ -15,7 +15,7 @@ use ikada_store::chunks::{ChunkDir, Stored};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::deliver::Destination;
 use crate::driver::{Driver, Stop};
@@ -318,21 +318,22 @@ impl View {
     }
 }
 
-/// Gives a queue its disk, and what waits there since an earlier run. An output whose directory cannot be used goes on in memory.
+/// Gives a queue its disk, and what waits there since an earlier run. An output whose directory cannot be used goes on in memory
+/// until it can.
 fn shelved(queue: Queue, storage: &Storage, slot: &OutputSlot, stall: Duration, number: usize) -> Queue {
     let path = directory_of(&storage.path, &slot.id);
-    let (dir, backlog) = match ChunkDir::open(&path, storage.sync) {
-        Ok(opened) => opened,
-        Err(failed) => {
-            warn!(instance = %slot.id, "could not use {}: {failed}; records wait in memory only", path.display());
-            return queue;
-        }
+    let (dir, backlog, failed) = match ChunkDir::open(&path, storage.sync) {
+        Ok((dir, backlog)) => (dir, backlog, None),
+        Err(failed) => (ChunkDir::later(&path, storage.sync), Vec::new(), Some(failed)),
     };
     if !backlog.is_empty() {
         let records: u64 = backlog.iter().map(|stored| u64::from(stored.entries())).sum();
         info!(instance = %slot.id, "{records} records in {} chunks wait on disk since an earlier run", backlog.len());
     }
     let shelf = Arc::new(Shelf::new(slot.id.clone(), dir, slot.disk_limit, stall));
+    if let Some(failed) = failed {
+        shelf.failed(&failed.to_string());
+    }
     let share = |stored: Stored| {
         let share = Share::new(Receipt::unwatched(), stored.entries(), slot.ledger.clone());
         (stored, Arc::new(share))

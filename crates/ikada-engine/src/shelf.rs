@@ -93,6 +93,7 @@ impl Shelf {
 
     /// Writes a chunk, and lets its share delete the file once it is settled. `None` if that cannot be done in time.
     pub(crate) async fn put(self: &Arc<Self>, chunk: &Chunk, share: &Share) -> Option<Stored> {
+        self.make_ready().await?;
         let state = Arc::new(AtomicU8::new(WRITING));
         let (dir, writing, copy) = (self.dir.clone(), state.clone(), chunk.clone());
         let number = self.dir.number();
@@ -126,9 +127,27 @@ impl Shelf {
         None
     }
 
+    /// Makes a directory that could not be used, or was removed. What waits in it since an earlier run goes at the next start.
+    async fn make_ready(&self) -> Option<()> {
+        if self.dir.is_ready() {
+            return Some(());
+        }
+        let dir = self.dir.clone();
+        let failed = match timeout(self.patience, tokio::task::spawn_blocking(move || dir.make_ready())).await
+        {
+            Ok(Ok(Ok(_))) => return Some(()),
+            Ok(Ok(Err(failed))) => failed.to_string(),
+            Ok(Err(failed)) => failed.to_string(),
+            Err(_) => format!("it took longer than {:?}", self.patience),
+        };
+        self.failed(&failed);
+        None
+    }
+
     /// Writes a chunk without anything else going on, at the very end.
     pub(crate) fn put_now(self: &Arc<Self>, chunk: &Chunk, share: &Share) -> bool {
-        match self.dir.write(self.dir.number(), chunk) {
+        let ready = if self.dir.is_ready() { Ok(()) } else { self.dir.make_ready().map(drop) };
+        match ready.and_then(|()| self.dir.write(self.dir.number(), chunk)) {
             Ok(stored) => {
                 self.keep(stored, share);
                 true
@@ -184,7 +203,8 @@ impl Shelf {
         None
     }
 
-    fn failed(&self, why: &str) {
+    /// Says, once until it works again, that the disk cannot be used, and leaves it alone for a while.
+    pub(crate) fn failed(&self, why: &str) {
         let before = self.trouble().replace(Instant::now() + REST);
         if before.is_none() {
             let path = self.dir.path().display();
@@ -205,5 +225,71 @@ fn delete(dir: &ChunkDir, stored: &Stored) {
             "could not delete a delivered chunk file in {}: {failed}; its records will be sent again after a restart",
             dir.path().display()
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ikada_plugin::Kind;
+    use ikada_record::{ChunkBuilder, Ledger, Tag, Timestamp};
+    use ikada_store::chunks::Sync;
+
+    use super::*;
+
+    fn shelf(path: &std::path::Path) -> Arc<Shelf> {
+        let id = InstanceId { kind: Kind::Output, plugin: "x".into(), name: "x.0".into(), alias: None };
+        let (dir, _) = ChunkDir::open(path, Sync::Normal).unwrap();
+        Arc::new(Shelf::new(id.into(), dir, None, Duration::from_millis(20)))
+    }
+
+    fn chunk() -> (Chunk, Share) {
+        let mut builder = ChunkBuilder::new(Tag::from("t"));
+        builder.push_record(Timestamp::new(1, 0), b"\x80");
+        let share = Share::new(Receipt::unwatched(), 1, Arc::new(Ledger::default()));
+        (builder.finish(Receipt::unwatched()), share)
+    }
+
+    fn files(path: &std::path::Path) -> usize {
+        std::fs::read_dir(path).map_or(0, Iterator::count)
+    }
+
+    /// Writes until it is quick enough: the machine may be busy.
+    async fn put(shelf: &Arc<Shelf>, chunk: &Chunk, share: &Share) {
+        while shelf.put(chunk, share).await.is_none() {}
+    }
+
+    /// The one thread that writes is held up, as by a disk that does not answer.
+    #[test]
+    fn nobody_waits_for_a_slow_disk_longer_than_the_stall_limit_and_nothing_is_kept_twice() {
+        let place = tempfile::tempdir().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(1).build();
+        let (release, held) = std::sync::mpsc::sync_channel::<()>(0);
+        runtime.unwrap().block_on(async {
+            let shelf = shelf(place.path());
+            let holding = tokio::task::spawn_blocking(move || held.recv().is_ok());
+            let (chunk, share) = chunk();
+            assert_eq!(shelf.put(&chunk, &share).await, None);
+            assert!(!shelf.has_room(&chunk), "it is left alone for a while");
+            drop(release);
+            holding.await.unwrap();
+            put(&shelf, &chunk, &share).await;
+            assert!(shelf.has_room(&chunk), "it works again");
+            assert_eq!((shelf.holds().0, files(place.path())), (1, 1), "the late file of the first is gone");
+            share.deliver(1);
+        });
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_was_removed_is_made_again() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("chunks");
+        let shelf = shelf(&path);
+        let (chunk, share) = chunk();
+        std::fs::remove_dir(&path).unwrap();
+        assert_eq!(shelf.put(&chunk, &share).await, None);
+        put(&shelf, &chunk, &share).await;
+        assert_eq!(files(&path), 1);
+        share.deliver(1);
     }
 }

@@ -23,7 +23,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use ikada_record::{Chunk, Receipt, Tag};
@@ -99,6 +99,7 @@ pub struct ChunkDir {
     path: PathBuf,
     sync: Sync,
     next: AtomicU64,
+    is_ready: AtomicBool,
 }
 
 impl ChunkDir {
@@ -108,9 +109,30 @@ impl ChunkDir {
     /// # Errors
     /// The directory cannot be made or read.
     pub fn open(path: &Path, sync: Sync) -> io::Result<(Self, Vec<Stored>)> {
-        fs::create_dir_all(path)?;
+        let dir = Self::later(path, sync);
+        let list = dir.make_ready()?;
+        Ok((dir, list))
+    }
+
+    /// A directory that cannot be used now, and perhaps later: see [`make_ready`](Self::make_ready).
+    #[must_use]
+    pub fn later(path: &Path, sync: Sync) -> Self {
+        Self { path: path.to_owned(), sync, next: AtomicU64::new(1), is_ready: AtomicBool::new(false) }
+    }
+
+    /// Whether it was there when it was used last.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.load(Relaxed)
+    }
+
+    /// Makes the directory, removes what was never whole, and lists what is in it, oldest first. New chunks come behind all of that.
+    ///
+    /// # Errors
+    /// The directory cannot be made or read.
+    pub fn make_ready(&self) -> io::Result<Vec<Stored>> {
+        fs::create_dir_all(&self.path)?;
         let mut list = Vec::new();
-        for entry in fs::read_dir(path)? {
+        for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
@@ -121,8 +143,9 @@ impl ChunkDir {
             list.extend(Stored::named(name, entry.metadata()?.len()));
         }
         list.sort();
-        let next = list.last().map_or(1, |last| last.number + 1);
-        Ok((Self { path: path.to_owned(), sync, next: AtomicU64::new(next) }, list))
+        self.next.fetch_max(list.last().map_or(1, |last| last.number + 1), Relaxed);
+        self.is_ready.store(true, Relaxed);
+        Ok(list)
     }
 
     /// Lists the chunks in a directory, oldest first, and touches nothing: somebody else may be writing there.
@@ -189,6 +212,9 @@ impl ChunkDir {
             self.write_draft(&draft, chunk).and_then(|()| fs::rename(&draft, self.path.join(&name)));
         if let Err(failed) = written {
             fs::remove_file(&draft).ok();
+            if failed.kind() == io::ErrorKind::NotFound {
+                self.is_ready.store(false, Relaxed);
+            }
             return Err(failed);
         }
         if self.sync == Sync::Full {
@@ -372,6 +398,21 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(decode(flipped.into(), 4).is_err(), "bit {bit} of a head of {head_len} bytes");
         }
+    }
+
+    #[test]
+    fn a_directory_that_was_removed_is_made_again_and_its_numbers_go_on() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("a/b");
+        let dir = ChunkDir::later(&path, Sync::Normal);
+        assert!(!dir.is_ready());
+        assert!(dir.write(dir.number(), &chunk("t", 1)).is_err());
+        assert_eq!(dir.make_ready().unwrap(), []);
+        let first = dir.write(dir.number(), &chunk("t", 1)).unwrap();
+        fs::remove_dir_all(&path).unwrap();
+        assert!(dir.is_ready() && dir.write(dir.number(), &chunk("t", 1)).is_err() && !dir.is_ready());
+        dir.make_ready().unwrap();
+        assert!(dir.write(dir.number(), &chunk("t", 1)).unwrap() > first);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What is on disk outlives the process, and bounds hold.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ikada_engine::{Engine, Limits, OverflowPolicy, Pipeline, Storage};
-use ikada_plugin::RetryLimit;
-use ikada_record::DropReason;
+use ikada_plugin::{Clock, RetryLimit, Service};
+use ikada_record::{DropReason, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use crate::fake::{Answer, Heard, Lanes, Script, Seen, Step, Then, input, output};
@@ -216,4 +217,43 @@ async fn what_is_refused_is_kept_and_can_be_sent_again() {
     assert!(report.is_clean());
     let numbers: Vec<_> = again.lock().unwrap().taken.iter().map(|(number, ..)| *number).collect();
     assert_eq!(numbers, [3]);
+}
+
+/// A clock that somebody sets back and forth by an hour each time it is looked at.
+#[derive(Debug, Default)]
+struct Jumping(AtomicI64);
+
+impl Clock for Jumping {
+    fn now(&self) -> Timestamp {
+        let turn = self.0.fetch_add(1, Relaxed);
+        Timestamp::new(1_700_000_000 + turn + 3600 * (turn % 3 - 1), 0)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_back_and_forth_delays_nothing_and_loses_no_dead_letter() {
+    let place = tempfile::tempdir().unwrap();
+    let letters = place.path().join("rejected");
+    let refused = vec![0, 0, 0, 2, 0, 0, 0, 0, 0, 0];
+    let seen = Seen::answering((0..20).map(|_| (0, Answer::Part(refused.clone()))));
+    let mut pipeline = rig(None, steps(20, 10), seen.clone()).pipeline();
+    pipeline.service = Arc::new(Service { clock: Arc::new(Jumping::default()), ..Service::default() });
+    pipeline.outputs = vec![output("out.0", "*", Lanes::new(10, 1, seen.clone()), RetryLimit::Unlimited)];
+    pipeline.dead_letters = Some((letters.clone(), 1_000_000));
+    let engine = Engine::start(pipeline).await.unwrap();
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(engine.view().books().outputs[0].sent, 180, "within a few flushes");
+    let report = engine.drain(Duration::from_secs(60)).await;
+    assert_eq!(report.outputs[0].dropped, [(DropReason::Rejected, 20)]);
+    let dir = letters.join("outputs/out.0");
+    while std::fs::read_dir(&dir).unwrap().count() < 40 {
+        std::thread::yield_now();
+    }
+    let again = Seen::answering([]);
+    let engine = Engine::start(rig(Some(&letters), Vec::new(), again.clone()).pipeline()).await.unwrap();
+    sleep(Duration::from_secs(10)).await;
+    engine.drain(Duration::from_secs(60)).await;
+    let mut numbers: Vec<_> = again.lock().unwrap().taken.iter().map(|(number, ..)| *number).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..20).map(|n| 10 * n + 3).collect::<Vec<_>>());
 }
