@@ -7,8 +7,8 @@ use crate::field::{OptionValue, ValueError};
 
 /// A length of time: a number with `s`, `m`, `h` or `d`, in seconds without a unit; fractions are allowed (`0.2`).
 ///
-/// A blank may stand before the unit, as in Fluent Bit. That ignores any other unit, so that its `500ms` is 500 seconds
-/// and its `1m30s` one second; here those are errors.
+/// Several may stand together: `1m30s`. A blank may stand before the unit, as in Fluent Bit. That reads the leading digits and the last
+/// letter, so that its `1m30s` is one second and its `500ms` 500; here the first is what it says, and the second an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Seconds(pub Duration);
 
@@ -22,8 +22,13 @@ impl OptionValue for Seconds {
         let text = without_comment(text);
         let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
-        let Some(seconds) = seconds_of(unit) else { return Err(bad_unit(text, number, unit)) };
-        let nanos = scaled(number, seconds * 1_000_000_000).ok_or_else(|| not_a_time(text))?;
+        let nanos = match (seconds_of(unit), several_units(text)) {
+            (Some(seconds), _) => {
+                scaled(number, seconds * 1_000_000_000).ok_or_else(|| not_a_time(text))?
+            }
+            (None, Some(seconds)) => u128::from(seconds) * 1_000_000_000,
+            (None, None) => return Err(bad_unit(text, number, unit)),
+        };
         if nanos > LONGEST {
             return Err(ValueError::new("is longer than 10,000 years"));
         }
@@ -68,7 +73,7 @@ fn bad_unit(text: &str, number: &str, unit: &str) -> ValueError {
         "h" | "hr" | "hrs" | "hour" | "hours" => "h",
         "d" | "day" | "days" => "d",
         "ms" | "us" | "ns" => return part_of_a_second(text, number, &unit),
-        _ => return several_units(text).unwrap_or_else(|| not_a_time(text)),
+        _ => return not_a_time(text),
     };
     match scaled(number, 1) {
         Some(_) => ValueError::new("is not a time").help(format!("type `{number}{short}`")),
@@ -76,8 +81,8 @@ fn bad_unit(text: &str, number: &str, unit: &str) -> ValueError {
     }
 }
 
-/// Tells the seconds of `1m30s`, a time as other programs write it.
-fn several_units(text: &str) -> Option<ValueError> {
+/// The seconds of `1m30s`.
+fn several_units(text: &str) -> Option<u64> {
     let mut total: u64 = 0;
     let mut rest = text;
     while !rest.is_empty() {
@@ -86,7 +91,7 @@ fn several_units(text: &str) -> Option<ValueError> {
         total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(seconds_of(unit)?)?)?;
         rest = rest.get(digits + 1..)?;
     }
-    Some(ValueError::new("is not a time: one number with one unit is").help(format!("type `{total}s`")))
+    Some(total)
 }
 
 fn part_of_a_second(text: &str, number: &str, unit: &str) -> ValueError {
@@ -127,6 +132,8 @@ mod tests {
             ("0.2", 200),
             ("1.5s", 1_500),
             ("10 m", 600_000),
+            ("1m30s", 90_000),
+            ("1h30m", 5_400_000),
         ];
         for (text, expected) in cases {
             assert_eq!(millis(text), Some(expected), "{text}");
@@ -138,7 +145,6 @@ mod tests {
         assert_eq!(help("500ms"), "type `0.5`, in seconds");
         assert_eq!(help("1500 ms"), "type `1.5`, in seconds");
         assert_eq!(help("5min"), "type `5m`");
-        assert_eq!(help("1m30s"), "type `90s`");
         assert_eq!(help("1h 30m"), "type seconds, or a number with `s`, `m`, `h` or `d`: `5m`");
         assert_eq!(help("10 sec"), "type `10s`");
         assert_eq!(help("-1"), "a time is not negative");
