@@ -1,6 +1,7 @@
 //! Measures what an entry costs on its way into the request of an AWS output, without a network:
 //! `cargo run --release -p ikada-aws --example aws_speed`. With a URL behind it, as `localaws` prints one, the requests are sent
 //! there, 16 at a time, and what that costs is in the figures too (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set); a word behind that picks outputs.
+//! With `one-stream` instead of a URL, events of 1 KB go into one log stream of a local AWS that takes 20 ms for each answer.
 //!
 //! Prints, for each kind of record and output, MB of MessagePack and of request per CPU second. CPU time of the one thread, so that a busy
 //! machine does not spoil the figures much; the best of several rounds.
@@ -11,10 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ikada_diag::{Diagnostics, Sources, Spanned};
+use ikada_localaws::{self as aws, Config, Fault, FaultKind, LocalAws};
 use ikada_msgpack::write;
 use ikada_options::{Property, PropertyBag};
 use ikada_plugin::registry::{BuildContext, find};
-use ikada_plugin::{InstanceId, Kind, Outcome, Output, Routed, Service};
+use ikada_plugin::{Batch, InstanceId, Kind, Outcome, Output, Routed, Service};
 use ikada_record::{Chunk, ChunkBuilder, Ledger, Receipt, Share, Tag, Timestamp};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -46,6 +48,9 @@ fn main() {
     ];
     let url = std::env::args().nth(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    if url.as_deref() == Some("one-stream") {
+        return runtime.block_on(one_stream());
+    }
     println!(
         "{:<22} {:<18} {:>9} {:>9} {:>9} {:>9}",
         "records", "output", "MB/s fed", "MB/s sent", "CPU-s/GB", "krec/s"
@@ -129,6 +134,55 @@ async fn sending(chunks: &[Chunk], plugin: &str, options: &str) -> (f64, usize) 
     (cpu_seconds() - start, sent)
 }
 
+/// Fills one log stream, a call at a time as order wants it, and asks the service what it has.
+async fn one_stream() {
+    const PASSES: usize = 8;
+    let config = Config { check_event_age: false, ..Config::for_benchmark() };
+    let aws = LocalAws::start(config).unwrap();
+    aws.cloudwatch().create_log_stream("g", "p-app-firelens-0123456789abcdef");
+    let pause = FaultKind::latency(Duration::from_millis(20));
+    aws.faults().add(Fault::new(pause).on(aws::Service::Logs, "PutLogEvents"));
+    let options = format!("{LOGS}region eu-central-1\nendpoint {}\n", aws.http_url());
+    let mut output = build("cloudwatch_logs", &options);
+    let chunks: Vec<Chunk> = (0..CHUNKS).map(|n| chunk("1 KB", n)).collect();
+    let ledger = Arc::new(Ledger::default());
+    let (made, mut ready) = tokio::sync::mpsc::channel::<Batch>(4);
+    let delivering = tokio::spawn(async move {
+        while let Some(mut batch) = ready.recv().await {
+            let outcome = batch.delivery.attempt().await;
+            assert!(matches!(outcome, Outcome::Delivered), "{outcome:?}");
+            batch.parts.iter().for_each(|part| part.share.deliver(part.entries));
+        }
+    });
+    let (start, cpu) = (Instant::now(), cpu_seconds());
+    for n in 0..=PASSES * chunks.len() {
+        let now = Instant::now();
+        match (n < PASSES * chunks.len()).then(|| &chunks[n % chunks.len()]) {
+            Some(chunk) => {
+                let share = Share::new(Receipt::unwatched(), chunk.len() as u32, ledger.clone());
+                output.push(Routed { chunk: chunk.clone(), share: Arc::new(share), due: now + DUE }, now);
+            }
+            None => output.close_all(),
+        }
+        while let Some(batch) = output.pop(now) {
+            made.send(batch).await.unwrap();
+        }
+    }
+    drop(made);
+    delivering.await.unwrap();
+    let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+    let entries = PASSES * chunks.iter().map(Chunk::len).sum::<usize>();
+    let logs = aws.report().operation(aws::Service::Logs, "PutLogEvents");
+    assert_eq!(logs.records, entries as u64, "nothing is lost and nothing comes twice");
+    let megabytes = logs.record_bytes as f64 / 1e6;
+    println!(
+        "one stream, 20 ms: {entries} events of {:.0} bytes, {:.0} MB/s, {:.3} CPU-s/GB",
+        1e6 * megabytes / entries as f64,
+        megabytes / seconds,
+        cpu / (megabytes / 1e3),
+    );
+}
+
 fn chunk(kind: &str, n: usize) -> Chunk {
     let mut builder = ChunkBuilder::with_capacity(Tag::from("app-firelens-0123456789abcdef"), CHUNK + 4096);
     let mut record = Vec::new();
@@ -141,6 +195,7 @@ fn chunk(kind: &str, n: usize) -> Chunk {
                  \"status\":200,\"duration_ms\":12.5,\"user_agent\":\"Mozilla/5.0 (X11; Linux x86_64)\",\"seq\":{seq}}}",
                 seq % 1000
             ),
+            "1 KB" => format!("{seq} {}", "request served in 12 ms, cache MISS; ".repeat(21)),
             "japanese" => format!(
                 "{seq} 注文を受け付けました。お届け先の住所を確認してください。合計金額は一万二千円です。ありがとうございます。"
             ),

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use ikada_record::{Chunk, Share, Tag, Timestamp};
+use ikada_record::{Chunk, DropReason, Share, Tag, Timestamp};
 use tokio::time::Instant;
 
 use crate::{BoxFuture, Outcome};
@@ -127,6 +127,11 @@ pub trait Delivery: Send {
     /// # Cancel safety
     /// May be dropped at any await; whether the destination took the batch is then unknown.
     fn attempt(&mut self) -> BoxFuture<'_, Outcome>;
+
+    /// Whether entries that are dropped for this reason are set aside, where dead letters are kept.
+    fn keeps(&self, _reason: DropReason) -> bool {
+        true
+    }
 }
 
 /// How often a batch is tried again after its first attempt.

@@ -50,7 +50,8 @@ pub struct GoCloudWatchOptions {
     #[option(example = "json/emf")]
     pub log_format: Option<Spanned<String>>,
     /// What becomes of events that the service turns away because they are too old or too new: `now` sends them once more with
-    /// the time of now, `dead_letter` and `drop` count them as dropped (`out_of_time`); they are set aside where dead letters are kept.
+    /// the time of now; `dead_letter` and `drop` count them as dropped (`out_of_time`), and `dead_letter` sets them aside where dead letters
+    /// are kept.
     #[option(default = "dead_letter", example = "now")]
     pub late_events: LateEvents,
     /// What becomes of a message longer than the service takes (1,048,550 bytes): it goes in parts, is cut, or is dropped. The

@@ -62,7 +62,8 @@ pub struct CloudWatchOptions {
     #[option(example = "team-a")]
     pub extra_user_agent: Option<Spanned<String>>,
     /// What becomes of events that the service turns away because they are too old or too new: `now` sends them once more with
-    /// the time of now, `dead_letter` and `drop` count them as dropped (`out_of_time`); they are set aside where dead letters are kept.
+    /// the time of now; `dead_letter` and `drop` count them as dropped (`out_of_time`), and `dead_letter` sets them aside where dead letters
+    /// are kept.
     /// Fluent Bit loses them without a word.
     #[option(default = "dead_letter", example = "now")]
     pub late_events: LateEvents,

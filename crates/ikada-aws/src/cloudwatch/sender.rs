@@ -217,6 +217,10 @@ impl Delivery for PutEvents {
     fn attempt(&mut self) -> BoxFuture<'_, Outcome> {
         Box::pin(self.run())
     }
+
+    fn keeps(&self, reason: DropReason) -> bool {
+        reason != DropReason::OutOfTime || self.to.sender.manner.late != LateEvents::Drop
+    }
 }
 
 impl Call for EventCall {

@@ -270,6 +270,33 @@ in_child! {
         assert_eq!(aws.requests(Service::Logs)[0].header("x-amzn-logs-format"), Some("json/emf"));
     }
 
+    fn a_call_says_what_its_logs_are_of_and_has_those_of_one_entity_only() {
+        let aws = LocalAws::start(Config { capture: true, ..Config::default() }).unwrap();
+        aws.cloudwatch().create_log_stream("g", "pre-app");
+        let mut rig = Rig::new(&aws, "cloudwatch_logs", &format!("{OPTIONS}add_entity on\n"));
+        let record = |n: usize, service: &str| json!({
+            "log": format!("seq=t:{n}"), "aws_entity_account_id": "123456789012",
+            "kubernetes": {"aws_entity_service_name": service, "namespace_name": "shop"}
+        });
+        let entries: Vec<_> = (0..6).map(|n| (now_ms(), record(n, ["cart", "till"][n % 2]))).collect();
+        rig.push("app", &entries);
+        rig.push("app", &[(now_ms(), json!({"log": "seq=t:6"}))]);
+        rig.finish().await;
+        let entity = |name: &str| json!({
+            "keyAttributes": {"Type": "Service", "Name": name, "AwsAccountId": "123456789012"},
+            "attributes": {"PlatformType": "Generic", "K8s.Namespace": "shop"}
+        });
+        let requests = aws.requests(Service::Logs);
+        let bodies = requests.iter().map(|request| serde_json::from_slice::<Value>(&request.body).unwrap());
+        let mut calls: Vec<_> = bodies.map(|body| (body["entity"].clone(), body["logEvents"].as_array().unwrap().len())).collect();
+        calls.sort_by_key(|(entity, _)| entity.to_string());
+        assert_eq!(calls, [(Value::Null, 1), (entity("cart"), 3), (entity("till"), 3)]);
+        let messages = messages(&aws, "pre-app");
+        assert!(messages.iter().all(|message| !message.contains("aws_entity")), "{messages:?}");
+        assert!(messages[0].contains(r#""kubernetes":{"namespace_name":"shop"}"#), "{messages:?}");
+        assert_eq!(rig.ledger.delivered(), 7);
+    }
+
     fn many_new_streams_cost_one_failed_call_each_and_one_for_the_group() {
         let aws = LocalAws::start(Config { create_log_stream_rate: None, ..Config::default() }).unwrap();
         let mut rig = rig(&aws);

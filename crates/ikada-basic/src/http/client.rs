@@ -18,30 +18,33 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tower_service::Service;
 
+use super::proxy::{Proxy, Route};
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long an idle connection is kept: less than servers and load balancers usually do, so that a request does not meet
 /// the moment in which they close it.
 const IDLE: Duration = Duration::from_secs(15);
 
-/// Makes requests over connections that it keeps.
+/// Makes requests over connections that it keeps, through a proxy if there is one.
 pub(super) enum Client {
     /// Without TLS, and without what TLS needs.
-    Plain(Box<Pool<WithinTime<HttpConnector>, Full<Bytes>>>),
+    Plain(Box<Pool<WithinTime<Route>, Full<Bytes>>>),
     /// With TLS.
-    Encrypted(Box<Pool<WithinTime<HttpsConnector<HttpConnector>>, Full<Bytes>>>),
+    Encrypted(Box<Pool<WithinTime<HttpsConnector<Route>>, Full<Bytes>>>),
 }
 
 impl Client {
     /// A client without TLS. A connection must stand within `limit`.
-    pub(super) fn plain(limit: Duration) -> Self {
-        Self::Plain(Box::new(pool(WithinTime { inner: tcp(), limit })))
+    pub(super) fn plain(proxy: Option<Proxy>, limit: Duration) -> Self {
+        Self::Plain(Box::new(pool(WithinTime { inner: Route::new(tcp(), proxy), limit })))
     }
 
     /// A client with TLS. A connection, its handshake included, must stand within `limit`.
     pub(super) fn encrypted(
         config: ClientConfig,
         name: Option<ServerName<'static>>,
+        proxy: Option<Proxy>,
         limit: Duration,
     ) -> Self {
         let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
@@ -49,7 +52,7 @@ impl Client {
             Some(name) => builder.with_server_name_resolver(FixedServerNameResolver::new(name)),
             None => builder,
         };
-        let inner = builder.enable_http1().wrap_connector(tcp());
+        let inner = builder.enable_http1().wrap_connector(Route::new(tcp(), proxy));
         Self::Encrypted(Box::new(pool(WithinTime { inner, limit })))
     }
 

@@ -19,6 +19,7 @@ mod batch;
 mod client;
 mod gelf;
 mod options;
+mod proxy;
 mod send;
 mod sign;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING,
-    USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHORIZATION,
+    TRANSFER_ENCODING, USER_AGENT,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
@@ -22,6 +22,7 @@ use ikada_tls::{check, client_config, server_name};
 
 use super::client::Client;
 use super::gelf::GelfKeys;
+use super::proxy::Proxy;
 use super::send::Target;
 use super::sign::{Signer, SignerSettings};
 use crate::text::{chain, date_key};
@@ -114,6 +115,10 @@ pub struct HttpOptions {
     /// Profile of the shared configuration files.
     #[option(example = "logs")]
     pub aws_profile: Option<String>,
+    /// Proxy that connections go through: `http://host:port`, with `user:password@` before the host if it asks for them. Over TLS it is
+    /// asked for a tunnel.
+    #[option(example = "http://proxy.example.com:3128")]
+    pub proxy: Option<Spanned<Proxy>>,
     /// How connections are encrypted.
     #[option(flatten)]
     pub tls: TlsOptions,
@@ -244,7 +249,6 @@ pub(super) fn refuse_unsupported(bag: &mut PropertyBag, diagnostics: &mut Diagno
         "oauth2.jwt_ttl_seconds",
     ];
     refuse(bag, &OAUTH2, "use `header Authorization Bearer ${TOKEN}` with a token that lasts", diagnostics);
-    refuse(bag, &["proxy"], "remove it: connections are made directly", diagnostics);
 }
 
 impl HttpOptions {
@@ -360,6 +364,10 @@ impl HttpOptions {
         }
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("ikada/", env!("CARGO_PKG_VERSION"))));
         headers.extend(self.basic(diagnostics).map(|value| (AUTHORIZATION, value)));
+        // A tunnel is asked for by another request, which says it by itself.
+        let proxy =
+            self.proxy.as_ref().filter(|_| !self.tls.tls).and_then(|proxy| proxy.value.authorization());
+        headers.extend(proxy.cloned().map(|value| (PROXY_AUTHORIZATION, value)));
         let written = || self.header.iter().map(|header| &header.value).filter(|h| h.name != CONNECTION);
         for header in written() {
             headers.remove(&header.name);
@@ -400,13 +408,14 @@ impl HttpOptions {
 
     fn client(&self, bag: &PropertyBag, cx: &BuildContext, diagnostics: &mut Diagnostics) -> Option<Client> {
         let limit = cx.net.as_ref().map_or(Duration::from_secs(10), |net| net.connect_timeout.0);
+        let proxy = self.proxy.as_ref().map(|proxy| proxy.value.clone());
         if !self.tls.tls {
-            return Some(Client::plain(limit));
+            return Some(Client::plain(proxy, limit));
         }
         let made = match cx.dry_run {
-            true => check(&self.tls).map(|()| Client::plain(limit)),
+            true => check(&self.tls).map(|()| Client::plain(proxy, limit)),
             false => client_config(&self.tls)
-                .and_then(|config| Ok(Client::encrypted(config, server_name(&self.tls)?, limit))),
+                .and_then(|config| Ok(Client::encrypted(config, server_name(&self.tls)?, proxy, limit))),
         };
         match made {
             Ok(client) => Some(client),

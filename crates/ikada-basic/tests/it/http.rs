@@ -312,3 +312,49 @@ async fn a_record_may_be_a_request_with_headers_of_its_own() {
     assert_eq!((seen[1].header("x-n"), seen[1].header("x-all")), (None, Some("yes")));
     assert_eq!((&seen[2].body[..], seen[2].header("content-type")), (&b"plain"[..], None));
 }
+
+#[tokio::test]
+async fn a_proxy_without_tls_gets_the_whole_url_and_who_asks() {
+    let proxy = Server::start([]).await;
+    let options = format!("host logs.example\nuri /v1?a=b\nproxy http://me:pw@{}", proxy.address);
+    let mut rig = Rig::new("http", &options);
+    rig.push("app", &["{\"n\":1}"]);
+    assert_eq!(rig.finish().await, ["delivered"]);
+    let seen = &proxy.seen()[0];
+    assert_eq!(seen.uri, "http://logs.example:80/v1?a=b");
+    assert_eq!(
+        (seen.header("host"), seen.header("proxy-authorization")),
+        (Some("logs.example:80"), Some("Basic bWU6cHc="))
+    );
+}
+
+#[tokio::test]
+async fn over_tls_a_proxy_is_asked_for_a_tunnel() {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
+    let server = Server::start_tls("logs.example").await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = format!(
+        "host logs.example\ntls on\ntls.verify off\nproxy http://me:pw@{}",
+        listener.local_addr().unwrap()
+    );
+    let address = server.address;
+    let proxy = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut client = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            client.read_line(&mut head).await.unwrap();
+        }
+        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        let mut server = tokio::net::TcpStream::connect(address).await.unwrap();
+        tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await.ok() });
+        head
+    });
+    let mut rig = Rig::new("http", &options);
+    rig.push("app", &["{\"n\":1}"]);
+    assert_eq!(rig.finish().await, ["delivered"]);
+    let head = proxy.await.unwrap().to_ascii_lowercase();
+    assert!(head.starts_with("connect logs.example:443 http/1.1\r\n"), "{head}");
+    assert!(head.contains("proxy-authorization: basic bwu6chc="), "{head}");
+    assert_eq!((server.seen()[0].uri.as_str(), server.seen()[0].header("proxy-authorization")), ("/", None));
+}

@@ -32,10 +32,10 @@ fn findings(options: &str) -> Vec<String> {
 #[test]
 fn what_http_does_not_have_is_refused_with_a_way_out() {
     assert_eq!(
-        findings("proxy http://p:3128\noauth2.enable true"),
+        findings("oauth2.enable true\nproxy https://p:3128"),
         [
-            "a.conf:2:1: error[unsupported-option]: `oauth2.enable` is not supported (help: use `header Authorization Bearer ${TOKEN}` with a token that lasts)",
-            "a.conf:1:1: error[unsupported-option]: `proxy` is not supported (help: remove it: connections are made directly)",
+            "a.conf:1:1: error[unsupported-option]: `oauth2.enable` is not supported (help: use `header Authorization Bearer ${TOKEN}` with a token that lasts)",
+            "a.conf:2:7: error[bad-value]: `proxy`",
         ]
     );
 }

@@ -34,9 +34,10 @@ pub struct ForwardOutOptions {
     /// Socket file of the server, in place of host and port.
     #[option(example = "/var/run/fluent.sock")]
     pub unix_path: Option<Spanned<PathBuf>>,
-    /// File that names several servers, in a section `[UPSTREAM]` and one `[NODE]` for each. They take turns.
+    /// Several servers that take turns: a file with a section `[UPSTREAM]` and a `[NODE]` for each, or the name of a group that stands
+    /// in the configuration itself, under `upstream_servers` in YAML.
     #[option(example = "/fluent-bit/etc/upstream.conf")]
-    pub upstream: Option<Spanned<PathBuf>>,
+    pub upstream: Option<Spanned<String>>,
     /// Tag that records go under, in place of their own; references as `$app['name']` are filled in from each record.
     #[option(example = "aggregated")]
     pub tag: Option<Spanned<String>>,
@@ -198,7 +199,7 @@ impl ForwardOutOptions {
         let options = OptionMap { always: self.send_options, asks: self.require_ack_response, extra };
         let io = cx.net.as_ref().map(|net| net.io_timeout.0).filter(|time| !time.is_zero());
         let (write_time, answer_time) = (io.unwrap_or(WRITE_TIME), io.unwrap_or(ANSWER_TIME));
-        let target = Target::new(nodes, options, compression, write_time, answer_time);
+        let target = Target::new(nodes?, options, compression, write_time, answer_time);
         Some(Settled { tag, shape, target })
     }
 
@@ -232,10 +233,10 @@ impl ForwardOutOptions {
         None
     }
 
-    fn nodes(&self, bag: &PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -> Vec<Node> {
-        if let Some(file) = &self.upstream {
+    fn nodes(&self, bag: &PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Vec<Node>> {
+        if let Some(group) = &self.upstream {
             self.tell_what_upstream_hides(diags);
-            return upstream::nodes(file, cx, diags);
+            return upstream::nodes(group, cx, diags);
         }
         let address = match &self.unix_path {
             Some(path) => Address::Unix(path.value.clone()),
@@ -254,10 +255,10 @@ impl ForwardOutOptions {
             password: self.password.as_ref(),
         };
         match server.node(cx) {
-            Ok(node) => vec![node],
+            Ok(node) => Some(vec![node]),
             Err(message) => {
                 diags.push(bad(self.place(bag), message));
-                Vec::new()
+                None
             }
         }
     }

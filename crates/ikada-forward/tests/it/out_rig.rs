@@ -1,12 +1,13 @@
 //! An output built from the text of a section, and the books.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ikada_diag::{Diagnostics, Sources, Spanned};
 use ikada_options::{Options, OutputCommon, Property, PropertyBag};
 use ikada_plugin::registry::BuildContext;
-use ikada_plugin::{Batch, InstanceId, Kind, Outcome, Output, Routed, Service};
+use ikada_plugin::{Batch, GroupServer, InstanceId, Kind, Outcome, Output, Routed, ServerGroups, Service};
 use ikada_record::{ChunkBuilder, Ledger, Receipt, Share, Tag, Timestamp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,6 +18,23 @@ const NEVER: Duration = Duration::from_secs(20);
 
 /// The output of these options, one a line, and what is said of them.
 pub fn output(options: &str) -> (Option<Box<dyn Output>>, Vec<String>) {
+    output_with(options, Service::default())
+}
+
+/// The same, with the group `all` of servers at these ports.
+pub fn output_of_group(options: &str, ports: &[u16]) -> (Option<Box<dyn Output>>, Vec<String>) {
+    let header = Sources::default().add("group.conf", "").span(0, 0);
+    let server = |port: &u16| GroupServer {
+        name: format!("n{port}"),
+        host: "127.0.0.1".to_owned(),
+        port: *port,
+        bag: PropertyBag::new("node", header, Vec::new()),
+    };
+    let groups = HashMap::from([("all".to_owned(), ports.iter().map(server).collect())]);
+    output_with(options, Service { groups: ServerGroups(Arc::new(groups)), ..Service::default() })
+}
+
+fn output_with(options: &str, service: Service) -> (Option<Box<dyn Output>>, Vec<String>) {
     let mut sources = Sources::default();
     let file = sources.add("a.conf", options);
     let (mut properties, mut at) = (Vec::new(), 0);
@@ -35,7 +53,7 @@ pub fn output(options: &str) -> (Option<Box<dyn Output>>, Vec<String>) {
         InstanceId { kind: Kind::Output, plugin: "forward".into(), name: "forward.0".into(), alias: None };
     let cx = BuildContext {
         id: Arc::new(id),
-        service: Arc::new(Service::default()),
+        service: Arc::new(service),
         tag: None,
         mem_buf_limit: None,
         net: Some(common.net),
@@ -56,7 +74,15 @@ pub struct Rig {
 
 impl Rig {
     pub fn new(options: &str) -> Self {
-        let (output, findings) = output(options);
+        Self::of(output(options))
+    }
+
+    /// An output to the servers at these ports.
+    pub fn to_group(ports: &[u16]) -> Self {
+        Self::of(output_of_group("upstream all", ports))
+    }
+
+    fn of((output, findings): (Option<Box<dyn Output>>, Vec<String>)) -> Self {
         assert_eq!(findings, Vec::<String>::new());
         Self { output: output.unwrap(), ledger: Arc::default() }
     }

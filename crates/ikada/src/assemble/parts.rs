@@ -1,8 +1,25 @@
-//! Filters that stand in no `[FILTER]` section: processors and stream tasks.
+//! Filters that stand in no `[FILTER]` section, processors and stream tasks; and groups of servers.
+
+use ikada_plugin::{GroupServer, ServerGroups};
 
 use super::*;
 use crate::conditional::{Condition, Conditional};
 use crate::stream_task;
+
+/// The groups of servers that outputs name.
+pub(super) fn groups(config: &ikada_config::Pipeline) -> ServerGroups {
+    let named = config.outputs.iter().filter_map(|output| output.bag.peek("upstream"));
+    let group = |name: &str| {
+        let server = |node: &ikada_config::Node| GroupServer {
+            name: node.name.value.clone(),
+            host: node.host.value.clone(),
+            port: node.port.value,
+            bag: node.bag.clone(),
+        };
+        Some((name.to_owned(), config.upstream(name)?.nodes.iter().map(server).collect()))
+    };
+    ServerGroups(Arc::new(named.filter_map(|name| group(&name.value.value)).collect()))
+}
 
 impl Work<'_> {
     /// Builds the processors of an input or output, in order.
