@@ -45,11 +45,16 @@ pub fn firelens_config(output: &str) -> String {
 impl Writer {
     /// Connects. Numbers start at 0 for each client name.
     pub fn connect(socket: &Path, tag: &str, client: &str) -> Self {
+        Self::connect_from(socket, tag, client, 0)
+    }
+
+    /// Connects; numbers go on from `next`.
+    pub fn connect_from(socket: &Path, tag: &str, client: &str, next: u64) -> Self {
         Self {
             socket: UnixStream::connect(socket).unwrap(),
             tag: tag.as_bytes().to_vec(),
             client: client.to_owned(),
-            next: 0,
+            next,
             answers: Vec::new(),
         }
     }
@@ -102,10 +107,19 @@ impl Writer {
 
     /// Writes one message and asks for an ack with the message's number as its token.
     pub fn write_asking(&mut self) {
+        self.try_write_asking().unwrap();
+    }
+
+    /// The same where the other side may be gone; a message that failed is not counted.
+    ///
+    /// # Errors
+    /// The other side has closed.
+    pub fn try_write_asking(&mut self) -> std::io::Result<()> {
         let mut buf = Vec::new();
         self.frame(&mut buf, self.next, Some(self.next.to_string().as_bytes()));
+        self.socket.write_all(&buf)?;
         self.next += 1;
-        self.socket.write_all(&buf).unwrap();
+        Ok(())
     }
 
     /// Writes raw bytes.

@@ -1,4 +1,4 @@
-//! The three AWS outputs against moto: what was written is read back with AWS's own library for Python.
+//! The AWS outputs against moto: what was written is read back with AWS's own library for Python.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -209,6 +209,52 @@ fn firehose_takes_every_record_once_and_in_order_within_a_batch() {
         })
         .collect();
     assert_same(&batches.concat(), &wanted);
+}
+
+#[test]
+fn kinesis_holds_every_record_once_under_its_own_key() {
+    let Some(moto) = Moto::start() else { return };
+    moto.ask("client('kinesis').create_stream(StreamName='app', ShardCount=3)");
+    let mut router = Router::start(&firelens_config(&format!(
+        "    Name kinesis_streams\n    stream app\n    endpoint {}\n    region {REGION}\n    time_key time\n    \
+         time_key_format %Y-%m-%dT%H:%M:%S\n    partition_key source\n",
+        moto.url()
+    )));
+    let written = records(MANY);
+    write(&router, TAG, &written);
+    stop(&mut router, MANY);
+
+    let mut read = stored(&moto);
+    assert!(read.iter().all(|(key, record)| *key == record["source"]), "the key is the field's text");
+    let number = |record: &Value| record["number"].as_u64().unwrap();
+    read.sort_by_key(|(_, record)| number(record));
+    let read: Vec<Value> = read.into_iter().map(|(_, record)| record).collect();
+    let wanted: Vec<Value> = written
+        .iter()
+        .zip(dates(&moto, &written))
+        .map(|(written, date)| {
+            let mut record = expected(written);
+            record["time"] = json!(date);
+            record
+        })
+        .collect();
+    assert_same(&read, &wanted);
+}
+
+/// The records of all shards, each with its key.
+fn stored(moto: &Moto) -> Vec<(Value, Value)> {
+    let stored = moto.ask(
+        "kinesis, found = client('kinesis'), []\n\
+         for shard in kinesis.list_shards(StreamName='app')['Shards']:\n    \
+             at = kinesis.get_shard_iterator(StreamName='app', ShardId=shard['ShardId'], ShardIteratorType='TRIM_HORIZON')['ShardIterator']\n    \
+             while at:\n        \
+                 page = kinesis.get_records(ShardIterator=at, Limit=10000)\n        \
+                 found += [[r['PartitionKey'], r['Data'].decode()] for r in page['Records']]\n        \
+                 at = page['NextShardIterator'] if page['Records'] else None\n\
+         answer(found)",
+    );
+    let pair = |pair: &Value| (pair[0].clone(), serde_json::from_str(pair[1].as_str().unwrap()).unwrap());
+    stored.as_array().unwrap().iter().map(pair).collect()
 }
 
 /// What the lines of an object are: `date` in microseconds, and the record.

@@ -1,45 +1,34 @@
-//! The time that requests are signed with.
+//! How far the machine's clock is off, as services tell it.
 //!
-//! Services refuse a signature whose time is more than five minutes off theirs (S3: fifteen). A machine whose clock is wrong must not
-//! lose its logs for it: what a refusal says the time is ([`SigningClock::follow`]) is what is signed from then on.
+//! They refuse a signature whose time is more than five minutes off theirs (S3: fifteen), and the SDK signs with their time from then on.
+//! A machine whose clock is wrong must not be held up for it: a call that was refused is worth repeating at once where this was news.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use aws_smithy_async::time::TimeSource;
-
 /// No service refuses a request for being off by less.
 const TOLERATED: Duration = Duration::from_secs(4 * 60);
 
-/// The machine's clock, put right by what services say.
+/// What the services' clocks are ahead of the machine's.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct SigningClock(Arc<AtomicI64>);
+pub(crate) struct Skew(Arc<AtomicI64>);
 
-impl SigningClock {
-    /// Milliseconds that are added to the machine's time.
-    pub(crate) fn shift(&self) -> i64 {
+impl Skew {
+    /// In milliseconds.
+    pub(crate) fn millis(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Takes the time at which a service refused a request, where it is far from ours.
+    /// Takes the time at which a service refused a request, where it is far from what was known.
     pub(crate) fn follow(&self, server: SystemTime) {
-        let off = server.duration_since(self.now()).unwrap_or_else(|error| error.duration());
-        if off < TOLERATED {
+        let found = millis(server) - millis(SystemTime::now());
+        if u128::from(found.abs_diff(self.millis())) < TOLERATED.as_millis() {
             return;
         }
-        let shift = millis(server) - millis(SystemTime::now());
-        self.0.store(shift, Ordering::Relaxed);
-        let seconds = shift as f64 / 1000.0;
+        self.0.store(found, Ordering::Relaxed);
+        let seconds = found / 1000;
         tracing::warn!(seconds, "this machine's clock is off; requests are signed with the services' time");
-    }
-}
-
-impl TimeSource for SigningClock {
-    fn now(&self) -> SystemTime {
-        let (now, shift) = (SystemTime::now(), self.shift());
-        let by = Duration::from_millis(shift.unsigned_abs());
-        if shift < 0 { now.checked_sub(by) } else { now.checked_add(by) }.unwrap_or(now)
     }
 }
 
@@ -53,15 +42,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_far_off_is_put_right_and_back_again() {
-        let (clock, minute) = (SigningClock::default(), Duration::from_secs(60));
-        clock.follow(SystemTime::now() + 3 * minute);
-        assert_eq!(clock.shift(), 0, "that is tolerated");
-        for server in [SystemTime::now() - 25 * minute, SystemTime::now() + 25 * minute, SystemTime::now()] {
-            clock.follow(server);
-            let now = clock.now();
-            let off = now.duration_since(server).unwrap_or_else(|error| error.duration());
-            assert!(off < minute, "{off:?}");
-        }
+    fn a_clock_far_off_is_news_and_once_only() {
+        let (skew, minute) = (Skew::default(), Duration::from_secs(60));
+        skew.follow(SystemTime::now() + 3 * minute);
+        assert_eq!(skew.millis(), 0, "that is tolerated");
+        skew.follow(SystemTime::now() - 25 * minute);
+        let known = skew.millis();
+        assert!(known < -24 * 60_000);
+        skew.follow(SystemTime::now() - 26 * minute);
+        assert_eq!(skew.millis(), known);
+        skew.follow(SystemTime::now());
+        assert!(skew.millis().abs() < 60_000);
     }
 }

@@ -32,7 +32,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use ikada_tls::{TlsError, TlsSettings};
 use tower_service::Service;
 
-use super::clock::SigningClock;
+use super::clock::Skew;
 use super::proxy::{Proxies, ProxyConnector};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -58,7 +58,7 @@ struct Inner {
     tls: TlsSettings,
     connect_timeout: Duration,
     proxies: Proxies,
-    clock: SigningClock,
+    skew: Skew,
     client: Mutex<Hyper>,
 }
 
@@ -70,8 +70,8 @@ impl IkadaHttp {
     pub fn new(tls: &TlsSettings, connect_timeout: Duration) -> Result<Self, TlsError> {
         let proxies = Proxies::of_process();
         let client = Mutex::new(hyper(tls, connect_timeout, &proxies)?);
-        let clock = SigningClock::default();
-        Ok(Self(Arc::new(Inner { tls: tls.clone(), connect_timeout, proxies, clock, client })))
+        let skew = Skew::default();
+        Ok(Self(Arc::new(Inner { tls: tls.clone(), connect_timeout, proxies, skew, client })))
     }
 
     /// Leaves all connections behind; certificates to trust are read anew. Calls under way go on.
@@ -84,9 +84,9 @@ impl IkadaHttp {
         Ok(())
     }
 
-    /// The time to sign requests with, kept right by the answers that come through here.
-    pub(super) fn clock(&self) -> &SigningClock {
-        &self.0.clock
+    /// How far the machine's clock is off, by the answers that come through here.
+    pub(super) fn skew(&self) -> &Skew {
+        &self.0.skew
     }
 
     /// Gets what is at a URL, whole.
@@ -168,13 +168,13 @@ impl HttpConnector for Connector {
             request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
         }
         let answer = self.http.client().request(request);
-        let (limit, clock) = (self.limit, self.http.clock().clone());
+        let (limit, skew) = (self.limit, self.http.skew().clone());
         HttpConnectorFuture::new(async move {
             let (head, body) = within(limit, answer).await?.map_err(connector_error)?.into_parts();
             let body = within(limit, Limited::new(body, LONGEST_ANSWER).collect()).await?;
             let mut body = body.map_err(ConnectorError::io)?.to_bytes();
             if let Some(time) = time_of_refusal(head.status, &head.headers) {
-                clock.follow(time);
+                skew.follow(time);
             }
             if let Some(Shorten(shorten)) = shorten.filter(|_| head.status == StatusCode::OK) {
                 body = shorten(body);

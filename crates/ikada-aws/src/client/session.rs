@@ -19,6 +19,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::retry::ReconnectMode;
 use ikada_tls::TlsSettings;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -164,7 +165,8 @@ impl Session {
         self.ready.get().map_or(0, |ready| ready.credentials.generation())
     }
 
-    /// Makes a call, and makes it once more if its credentials had ended and there are others now, or if the clock has been put right.
+    /// Makes a call, and makes it once more if its credentials had ended and there are others now, or if the
+    /// machine's clock was found to be off.
     ///
     /// # Errors
     /// The call failed.
@@ -174,10 +176,10 @@ impl Session {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let (used, started) = (self.generation(), Instant::now());
-        let clock = self.clock_shift();
+        let skew = self.skew();
         let mut result = call().await.map_err(|error| classify(&error));
         if let Err(failure) = &result
-            && (self.clock_shift() != clock || self.renew(failure, used).await)
+            && (self.skew() != skew || self.renew(failure, used).await)
         {
             result = call().await.map_err(|error| classify(&error));
         }
@@ -185,8 +187,8 @@ impl Session {
         result
     }
 
-    fn clock_shift(&self) -> i64 {
-        self.ready.get().map_or(0, |ready| ready.http.clock().shift())
+    fn skew(&self) -> i64 {
+        self.ready.get().map_or(0, |ready| ready.http.skew().millis())
     }
 
     /// Renews the client when nothing has come through for [`STUCK`] while calls were made: a name may lead elsewhere by now, a
@@ -258,8 +260,8 @@ impl Session {
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http.clone())
-            .time_source(http.clock().clone())
-            .retry_config(RetryConfig::disabled())
+            // A server that answers with an error is still at the other end.
+            .retry_config(RetryConfig::disabled().with_reconnect_mode(ReconnectMode::ReuseAllConnections))
             .timeout_config(timeouts)
             // Its floor is one byte a second over five seconds; a busy machine must not fail that way.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
