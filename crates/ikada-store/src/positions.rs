@@ -13,9 +13,22 @@
 //!   origin TEXT,                   -- the name under which it was found at first
 //!   mtime INTEGER,                 -- nanoseconds, when the position was stored
 //!   unpacked INTEGER,              -- for .gz files: the position in the text
-//!   seen INTEGER                   -- unix time at which the file was last known to exist
+//!   seen INTEGER,                  -- unix time at which the file was last known to exist
+//!   text_marker INTEGER, text_marker_size INTEGER  -- for .gz files: as offset_marker, in the text
+//! );
+//! CREATE TABLE ikada_tail_past (   -- version 1: contents that were read and whose files are gone
+//!   id INTEGER PRIMARY KEY,
+//!   input TEXT,
+//!   origin TEXT,
+//!   head INTEGER, head_size INTEGER,
+//!   offset INTEGER,                -- bytes of text that need not be read again
+//!   marker INTEGER, marker_size INTEGER,
+//!   mtime INTEGER,                 -- of the file, nanoseconds
+//!   seen INTEGER                   -- unix time at which it was gone
 //! );
 //! ```
+//!
+//! By the third one a content is recognised that comes back in another file: packed, or as a copy.
 
 use std::path::Path;
 use std::time::Duration;
@@ -46,8 +59,29 @@ const CREATE_MORE: &str = "CREATE TABLE IF NOT EXISTS ikada_tail_files (
   origin TEXT,
   mtime INTEGER,
   unpacked INTEGER,
+  seen INTEGER,
+  text_marker INTEGER DEFAULT 0,
+  text_marker_size INTEGER DEFAULT 0
+)";
+
+const CREATE_PAST: &str = "CREATE TABLE IF NOT EXISTS ikada_tail_past (
+  id INTEGER PRIMARY KEY,
+  input TEXT,
+  origin TEXT,
+  head INTEGER,
+  head_size INTEGER,
+  offset INTEGER,
+  marker INTEGER,
+  marker_size INTEGER,
+  mtime INTEGER,
   seen INTEGER
 )";
+
+/// Past contents that are kept of each origin.
+const MOST_PAST: i64 = 64;
+
+/// Seconds that a past content is kept: as long as a rotation may take to pack it.
+const KEEP_PAST: i64 = 30 * 86_400;
 
 /// `DB.sync`, `DB.locking` and `DB.journal_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,8 +166,31 @@ pub struct More {
     pub mtime: i64,
     /// For compressed files: bytes of its text that need not be read again.
     pub unpacked: Option<u64>,
+    /// XXH3 of the text just before those bytes' end, as a signed number.
+    pub text_marker: i64,
+    /// How many bytes that are; 0 if nothing is known.
+    pub text_marker_size: u8,
     /// Unix time at which the file was last known to exist.
     pub seen: i64,
+}
+
+/// Content that was read and whose file is gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Past {
+    /// The name under which it was found at first, as bytes of the file system.
+    pub origin: Vec<u8>,
+    /// XXH3 of its first bytes, as a signed number.
+    pub head: i64,
+    /// How many bytes that are.
+    pub head_size: u16,
+    /// Bytes of its text that need not be read again.
+    pub offset: u64,
+    /// XXH3 of the bytes just before the offset, as a signed number.
+    pub marker: i64,
+    /// How many bytes that are; 0 if nothing is known.
+    pub marker_size: u8,
+    /// Its file's time of modification in nanoseconds.
+    pub mtime: i64,
 }
 
 /// A row of the database.
@@ -161,10 +218,16 @@ pub enum Change {
         /// Unix time.
         now: i64,
     },
-    /// Removes a row.
+    /// Removes a row, and remembers what it held.
     Forget {
-        /// Which.
-        id: i64,
+        /// Which, if there is one.
+        id: Option<i64>,
+        /// What it held, if that may come back.
+        past: Option<Past>,
+        /// The instance that read it.
+        input: String,
+        /// Unix time.
+        now: i64,
     },
 }
 
@@ -219,15 +282,10 @@ impl Positions {
 
     fn migrate(&self) -> rusqlite::Result<()> {
         self.db.execute(CREATE, [])?;
-        for column in ["offset_marker", "offset_marker_size"] {
-            if !self.has_column(column)? {
-                self.db.execute(
-                    &format!("ALTER TABLE in_tail_files ADD COLUMN {column} INTEGER DEFAULT 0"),
-                    [],
-                )?;
-            }
-        }
+        self.add_columns("in_tail_files", ["offset_marker", "offset_marker_size"])?;
         self.db.execute(CREATE_MORE, [])?;
+        self.add_columns("ikada_tail_files", ["text_marker", "text_marker_size"])?;
+        self.db.execute(CREATE_PAST, [])?;
         // Rows that Fluent Bit has removed, or made anew under an old number.
         self.db.execute(
             "DELETE FROM ikada_tail_files WHERE NOT EXISTS (SELECT 1 FROM in_tail_files AS f
@@ -237,13 +295,20 @@ impl Positions {
         Ok(())
     }
 
-    fn has_column(&self, column: &str) -> rusqlite::Result<bool> {
+    fn add_columns(&self, table: &str, columns: [&str; 2]) -> rusqlite::Result<()> {
+        for column in columns {
+            if !self.has_column(table, column)? {
+                self.db.execute(&format!("ALTER TABLE {table} ADD COLUMN {column} INTEGER DEFAULT 0"), [])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_column(&self, table: &str, column: &str) -> rusqlite::Result<bool> {
         self.db
-            .query_row(
-                "SELECT 1 FROM pragma_table_info('in_tail_files') WHERE name = ?1",
-                params![column],
-                |_| Ok(()),
-            )
+            .query_row("SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2", params![table, column], |_| {
+                Ok(())
+            })
             .optional()
             .map(|found| found.is_some())
     }
@@ -256,11 +321,27 @@ impl Positions {
         let read = || -> rusqlite::Result<Vec<Stored>> {
             let mut query = self.db.prepare_cached(
                 "SELECT f.id, f.name, f.offset, f.inode, f.created, f.rotated, f.offset_marker, f.offset_marker_size,
-                 m.input, m.device, m.head, m.head_size, m.origin, m.mtime, m.unpacked, m.seen
+                 m.input, m.device, m.head, m.head_size, m.origin, m.mtime, m.unpacked, m.seen,
+                 m.text_marker, m.text_marker_size
                  FROM in_tail_files AS f LEFT JOIN ikada_tail_files AS m ON m.id = f.id AND m.inode = f.inode
                  ORDER BY f.id DESC",
             )?;
             query.query_map([], stored)?.collect()
+        };
+        read().map_err(PositionsError::Read)
+    }
+
+    /// Contents of an instance whose files are gone, the oldest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn past(&self, input: &str) -> Result<Vec<Past>, PositionsError> {
+        let read = || -> rusqlite::Result<Vec<Past>> {
+            let mut query = self.db.prepare_cached(
+                "SELECT origin, head, head_size, offset, marker, marker_size, mtime
+                 FROM ikada_tail_past WHERE input = ?1 ORDER BY id",
+            )?;
+            query.query_map(params![input], past)?.collect()
         };
         read().map_err(PositionsError::Read)
     }
@@ -283,7 +364,10 @@ impl Positions {
 
 fn apply_one(db: &Transaction<'_>, change: Change) -> rusqlite::Result<Option<i64>> {
     match change {
-        Change::Forget { id } => {
+        Change::Forget { id, past, input, now } => {
+            if let Some(past) = past {
+                save_past(db, &past, &input, now)?;
+            }
             db.prepare_cached("DELETE FROM in_tail_files WHERE id = ?1")?.execute(params![id])?;
             db.prepare_cached("DELETE FROM ikada_tail_files WHERE id = ?1")?.execute(params![id])?;
             Ok(None)
@@ -333,8 +417,8 @@ fn save_more(
 ) -> rusqlite::Result<()> {
     db.prepare_cached(
         "INSERT OR REPLACE INTO ikada_tail_files
-         (id, inode, input, device, head, head_size, origin, mtime, unpacked, seen)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+         (id, inode, input, device, head, head_size, origin, mtime, unpacked, seen, text_marker, text_marker_size)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?
     .execute(params![
         id,
@@ -346,9 +430,49 @@ fn save_more(
         more.origin,
         more.mtime,
         more.unpacked.map(|at| at as i64),
-        now
+        now,
+        more.text_marker,
+        more.text_marker_size
     ])?;
     Ok(())
+}
+
+/// Remembers a content, and lets go of those that are too old or too many.
+fn save_past(db: &Transaction<'_>, past: &Past, input: &str, now: i64) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO ikada_tail_past (input, origin, head, head_size, offset, marker, marker_size, mtime, seen)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute(params![
+        input,
+        past.origin,
+        past.head,
+        past.head_size,
+        past.offset as i64,
+        past.marker,
+        past.marker_size,
+        past.mtime,
+        now
+    ])?;
+    db.prepare_cached(
+        "DELETE FROM ikada_tail_past WHERE seen < ?3 OR input = ?1 AND origin = ?2 AND id NOT IN
+         (SELECT id FROM ikada_tail_past WHERE input = ?1 AND origin = ?2 ORDER BY id DESC LIMIT ?4)",
+    )?
+    .execute(params![input, past.origin, now - KEEP_PAST, MOST_PAST])?;
+    Ok(())
+}
+
+fn past(row: &Row<'_>) -> rusqlite::Result<Past> {
+    let number = |at: usize| row.get::<_, Option<i64>>(at).map(Option::unwrap_or_default);
+    Ok(Past {
+        origin: row.get_ref(0)?.as_bytes_or_null().ok().flatten().unwrap_or_default().to_vec(),
+        head: number(1)?,
+        head_size: u16::try_from(number(2)?).unwrap_or_default(),
+        offset: number(3)?.max(0) as u64,
+        marker: number(4)?,
+        marker_size: u8::try_from(number(5)?).unwrap_or_default(),
+        mtime: number(6)?,
+    })
 }
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
@@ -368,6 +492,8 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
             mtime: number(13)?,
             unpacked: row.get::<_, Option<i64>>(14)?.map(|at| at as u64),
             seen: number(15)?,
+            text_marker: number(16)?,
+            text_marker_size: u8::try_from(number(17)?).unwrap_or_default(),
         }),
     };
     let checkpoint = Checkpoint {
@@ -403,6 +529,27 @@ mod tests {
         Change::Save { id, checkpoint, input: "tail.0".into(), now: 77 }
     }
 
+    fn forget(id: i64, past: Option<Past>) -> Change {
+        Change::Forget { id: Some(id), past, input: "tail.0".into(), now: 77 }
+    }
+
+    #[test]
+    fn what_a_removed_row_held_is_remembered_up_to_a_limit() {
+        let (_dir, path) = place();
+        let mut positions = Positions::open(&path, &Settings::default()).unwrap();
+        let held = |n: u64| Past { origin: b"/a\xff".to_vec(), offset: n, head_size: 256, ..Past::default() };
+        for n in 0..70 {
+            positions.apply(vec![save(None, checkpoint(n, n))]).unwrap();
+            let row = positions.all().unwrap()[0].id;
+            positions.apply(vec![forget(row, Some(held(n)))]).unwrap();
+        }
+        drop(positions);
+        let positions = Positions::open(&path, &Settings::default()).unwrap();
+        assert!(positions.all().unwrap().is_empty());
+        assert_eq!(positions.past("tail.0").unwrap(), (6..70).map(held).collect::<Vec<_>>());
+        assert_eq!(positions.past("tail.1").unwrap(), []);
+    }
+
     #[test]
     fn what_is_stored_is_read_again() {
         let (_dir, path) = place();
@@ -428,7 +575,7 @@ mod tests {
         positions.db.execute("DELETE FROM in_tail_files", []).unwrap();
         assert_eq!(positions.apply(vec![save(Some(1), checkpoint(8, 5))]).unwrap(), [Some(1)]);
         assert_eq!(positions.all().unwrap()[0].checkpoint.offset, 5);
-        assert_eq!(positions.apply(vec![Change::Forget { id: 1 }]).unwrap(), [None]);
+        assert_eq!(positions.apply(vec![forget(1, None)]).unwrap(), [None]);
         assert!(positions.all().unwrap().is_empty());
     }
 

@@ -152,8 +152,8 @@ pub(crate) fn store(
     for generation in listed {
         match generation.task() {
             Task::Nothing => {}
-            Task::Forget(id) => {
-                changes.push(Change::Forget { id });
+            Task::Forget(id, past) => {
+                changes.push(Change::Forget { id, past, input: input.to_owned(), now });
                 done.push((generation, None));
             }
             Task::Save(id, checkpoint) => {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use crate::identity::{FileId, HEAD, Head, MARKER, Place, Print, Stat, hash};
+use crate::identity::{FileId, HEAD, Head, Stat};
 
 /// Text of a compressed file, from its beginning on.
 pub(crate) type Unpacker = MultiGzDecoder<BufReader<File>>;
@@ -58,63 +58,6 @@ pub(crate) fn head(file: &File, is_packed: bool) -> io::Result<Head> {
         }
     }
     Ok(Head::new(&bytes[..len]))
-}
-
-/// Content as it is remembered: its first bytes, and how far it has been read.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Known {
-    pub(crate) print: Print,
-    pub(crate) offset: u64,
-    pub(crate) marker: i64,
-    pub(crate) marker_size: u8,
-}
-
-impl Known {
-    /// The place where to go on, if the file holds this content.
-    pub(crate) fn fits(&self, file: &File, is_packed: bool) -> Option<Place> {
-        if self.print.size > 0 && !head(file, is_packed).ok()?.has(self.print) {
-            return None;
-        }
-        let want = usize::from(self.marker_size).min(MARKER).min(usize::try_from(self.offset).ok()?);
-        let before = match is_packed {
-            false => {
-                if file.metadata().ok()?.len() < self.offset {
-                    return None;
-                }
-                // As much as there is, so that the place is known again as well as can be.
-                let len = MARKER.min(usize::try_from(self.offset).ok()?);
-                let mut bytes = vec![0; len];
-                file.read_exact_at(&mut bytes, self.offset - len as u64).ok()?;
-                bytes
-            }
-            true => last_before(file, self.offset)?,
-        };
-        let is_same = want == 0 || hash(&before[before.len() - want..]) == self.marker;
-        is_same.then(|| Place::new(self.offset, &before))
-    }
-
-    /// Whether enough is known to find the content in another file.
-    pub(crate) fn is_telling(&self) -> bool {
-        self.print.size > 0 && (self.offset == 0 || self.marker_size > 0)
-    }
-}
-
-/// The end of a compressed file's text.
-pub(crate) fn text_end(file: &File) -> Option<Place> {
-    let len = io::copy(&mut unpack(file).ok()?, &mut io::sink()).ok()?;
-    Some(Place::new(len, b""))
-}
-
-/// The last bytes before a position in the text of a compressed file.
-fn last_before(file: &File, offset: u64) -> Option<Vec<u8>> {
-    let mut text = unpack(file).ok()?;
-    let len = offset.min(MARKER as u64);
-    io::copy(&mut (&mut text).take(offset - len), &mut io::sink())
-        .ok()
-        .filter(|skipped| *skipped == offset - len)?;
-    let mut bytes = vec![0; len as usize];
-    text.read_exact(&mut bytes).ok()?;
-    Some(bytes)
 }
 
 /// The name that an open file has now; `None` if it has none.

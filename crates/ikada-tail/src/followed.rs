@@ -3,16 +3,17 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ikada_record::Tag;
 use tokio::time::Instant;
 
-use crate::disk::{self, Known, Unpacker};
+use crate::disk::{self, Unpacker};
 use crate::generation::Generation;
-use crate::identity::{FileId, HEAD, Head, Place};
+use crate::identity::{FileId, HEAD, Head, MARKER, Place, Stat};
 use crate::join::Joining;
+use crate::known::Known;
 
 /// Whether a file still has the name under which it is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +44,8 @@ pub(crate) struct Followed {
     pub(crate) head: Head,
     pub(crate) size: u64,
     pub(crate) mtime: i64,
-    /// Modification time when it was found.
-    pub(crate) first_mtime: i64,
+    /// Time of birth, where the file system keeps it.
+    pub(crate) born: Option<i64>,
     pub(crate) is_packed: bool,
     /// The text of a compressed file under way.
     pub(crate) unpacker: Option<Box<Unpacked>>,
@@ -54,6 +55,11 @@ pub(crate) struct Followed {
     pub(crate) is_ready: bool,
     /// Whether its end was seen, so that what comes may be other content.
     pub(crate) is_at_end: bool,
+    /// Whether it was empty when it was found, and nothing that came since was looked at.
+    pub(crate) was_empty: bool,
+    /// Whether it was empty, in a series that was known, when it was looked at: what was written since may have been copied and cut.
+    /// Its time of modification then.
+    pub(crate) may_hide: Option<i64>,
     /// Whether a long line was told of.
     pub(crate) has_told_long: bool,
 }
@@ -111,6 +117,18 @@ impl Followed {
         }
         self.is_at_end = false;
         Ok(Filled::Bytes(before.len(), len))
+    }
+
+    /// Whether it holds other content than what was read.
+    pub(crate) fn is_replaced(&self) -> bool {
+        let Some(file) = self.handle.as_ref().filter(|_| !self.is_packed) else { return false };
+        let reach = self.reach();
+        let mut bytes = [0; MARKER];
+        let before = reach.before();
+        let bytes = &mut bytes[..before.len()];
+        let is_same =
+            file.read_exact_at(bytes, reach.offset - before.len() as u64).is_ok() && bytes == before;
+        !is_same || self.is_at_end && !self.has_same_head(file).unwrap_or(true)
     }
 
     fn has_same_head(&self, file: &File) -> io::Result<bool> {
@@ -188,7 +206,47 @@ impl Followed {
     /// What is known of the content, to find it in another file.
     pub(crate) fn known(&self) -> Known {
         let (marker, marker_size) = self.place.marker();
-        Known { print: self.head.print(), offset: self.place.offset, marker, marker_size }
+        Known { print: self.head.print(), offset: self.place.offset, marker, marker_size, mtime: self.mtime }
+    }
+
+    /// Whether a closed file has this name now. An inode that is used again is another file: by its birth, or by what it holds.
+    pub(crate) fn is_at(&self, name: &Path) -> bool {
+        let Ok((file, stat)) = disk::open(name) else { return false };
+        stat.id == self.id
+            && !self.is_reborn(&stat)
+            && self.head.len() > 0
+            && self.known().fits(&file, self.is_packed).is_some()
+    }
+
+    /// Whether it is there under the name that it had last.
+    pub(crate) fn has_its_name(&self) -> bool {
+        disk::stat(&self.name).is_ok_and(|stat| stat.id == self.id && !self.is_reborn(&stat))
+    }
+
+    /// Whether what is there under this name is what was read of it, so far as something was.
+    pub(crate) fn holds_its_own(&self, name: &Path) -> bool {
+        let is_there = if self.handle.is_some() { !self.is_replaced() } else { self.is_at(name) };
+        is_there && !self.is_blank()
+    }
+
+    /// Whether a closed file's inode was used again for another one, or may have been.
+    pub(crate) fn is_reborn(&self, stat: &Stat) -> bool {
+        let is_born_anew = matches!((self.born, stat.born), (Some(then), Some(now)) if then != now);
+        let is_blank = self.is_blank() && matches!(self.life, Life::Rotated(_)) && stat.size > 0;
+        self.handle.is_none() && (is_born_anew || is_blank)
+    }
+
+    /// Whether nothing is known of its content: it had none.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.was_empty && self.place.offset == 0
+    }
+
+    /// The file, opened anew if it is closed and still where it was.
+    pub(crate) fn opened(&self) -> Option<File> {
+        match &self.handle {
+            Some(file) => file.try_clone().ok(),
+            None => disk::open(&self.name).ok().filter(|(_, stat)| stat.id == self.id).map(|(file, _)| file),
+        }
     }
 
     /// Whether nothing is left of it but a deleted file's content.

@@ -7,9 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ikada_store::positions::{Checkpoint, More};
+use ikada_store::positions::{Checkpoint, More, Past};
 
 use crate::identity::{FileId, Place, Print};
+use crate::known::Known;
 use crate::watermark::Watermark;
 
 /// Where content lies at the moment.
@@ -44,6 +45,8 @@ struct State {
     stored: Option<Checkpoint>,
     /// The content is gone: its row is to be removed once nothing is under way.
     is_gone: bool,
+    /// By what it is recognised should it come back in another file.
+    past: Option<Past>,
     /// Whether the committer knows that there is something to store.
     is_listed: bool,
 }
@@ -52,14 +55,14 @@ struct State {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     Save(Option<i64>, Checkpoint),
-    Forget(i64),
+    Forget(Option<i64>, Option<Past>),
     Nothing,
 }
 
 impl Generation {
     pub(crate) fn new(start: Place, label: Label, row: Option<i64>) -> Arc<Self> {
         let mark = Watermark::new(start);
-        let state = State { mark, label, row, stored: None, is_gone: false, is_listed: false };
+        let state = State { mark, label, row, stored: None, is_gone: false, past: None, is_listed: false };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -104,9 +107,32 @@ impl Generation {
         before != state.label
     }
 
-    /// The content is gone.
+    /// The content is gone, and of no use.
     pub(crate) fn forget(&self) {
         self.state().is_gone = true;
+    }
+
+    /// The content is gone; in another file it would be recognised by what is known of it.
+    pub(crate) fn end(&self, known: &Known) {
+        let mut state = self.state();
+        state.is_gone = true;
+        state.past = Some(Past {
+            origin: bytes(&state.label.origin),
+            head: known.print.hash,
+            head_size: known.print.size,
+            offset: known.offset,
+            marker: known.marker,
+            marker_size: known.marker_size,
+            mtime: known.mtime,
+        });
+    }
+
+    /// The place is known better than before: with the bytes that stand before it.
+    pub(crate) fn refine(&self, place: Place) {
+        let mut state = self.state();
+        if state.mark.is_idle() && state.mark.mark().offset == place.offset {
+            state.mark.pass(place);
+        }
     }
 
     /// Lists it for the committer. Returns whether it was not listed before.
@@ -122,7 +148,9 @@ impl Generation {
             if !state.mark.is_idle() {
                 return Task::Nothing;
             }
-            return state.row.map_or(Task::Nothing, Task::Forget);
+            let past = state.past.clone();
+            let is_nothing = state.row.is_none() && past.is_none();
+            return if is_nothing { Task::Nothing } else { Task::Forget(state.row, past) };
         }
         let checkpoint = state.checkpoint();
         if state.row.is_some() && state.stored.as_ref() == Some(&checkpoint) {
@@ -135,6 +163,9 @@ impl Generation {
     pub(crate) fn stored(&self, row: Option<i64>, checkpoint: Option<Checkpoint>) {
         let mut state = self.state();
         state.row = row;
+        if state.is_gone && checkpoint.is_none() {
+            state.past = None;
+        }
         state.stored = checkpoint;
     }
 }
@@ -159,6 +190,8 @@ impl State {
             mtime: label.mtime,
             unpacked,
             seen: 0,
+            text_marker: if label.is_packed { hash } else { 0 },
+            text_marker_size: if label.is_packed { size } else { 0 },
         };
         Checkpoint {
             name: bytes(&label.name),
@@ -213,7 +246,7 @@ mod tests {
         generation.forget();
         assert_eq!(generation.task(), Task::Nothing);
         assert!(generation.settle(piece));
-        assert_eq!(generation.task(), Task::Forget(3));
+        assert_eq!(generation.task(), Task::Forget(Some(3), None));
     }
 
     #[test]

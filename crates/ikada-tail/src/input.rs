@@ -250,12 +250,13 @@ fn start(
     cx: &InputContext,
 ) -> std::io::Result<Opened> {
     let input = cx.id.shown().to_owned();
-    let (committer, rows) = match db {
-        None => (Committer::default(), Vec::new()),
+    let (committer, rows, past) = match db {
+        None => (Committer::default(), Vec::new(), Vec::new()),
         Some((path, settings)) => {
             let db = Positions::open(&path, &settings).map_err(std::io::Error::other)?;
             let rows = db.all().map_err(std::io::Error::other)?;
-            (Committer::start(db, input.clone())?, rows)
+            let past = db.past(&input).map_err(std::io::Error::other)?;
+            (Committer::start(db, input.clone())?, rows, past)
         }
     };
     let signals = Arc::new(Signals::default());
@@ -267,7 +268,7 @@ fn start(
     let tailer = Tailer::new(input, settings, cx.flush, commits.clone(), metrics, clock);
     let (sender, parcels) = mpsc::channel(PARCELS);
     let mut owner = Owner::new(tailer, signals.clone(), sender);
-    owner.begin(rows);
+    owner.begin(rows, past);
     Ok(Opened { owner, guard: Guard { signals, committer }, commits, parcels })
 }
 

@@ -33,13 +33,17 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod commit;
+mod copies;
 mod disk;
 mod followed;
 mod generation;
 mod identity;
 mod input;
 mod join;
+mod known;
 mod lines;
+#[cfg(test)]
+mod model;
 mod options;
 mod owner;
 mod parcels;
@@ -47,6 +51,8 @@ mod pattern;
 mod record;
 mod restore;
 mod rotate;
+#[cfg(test)]
+mod scenes;
 mod settings;
 mod tag;
 mod tailer;

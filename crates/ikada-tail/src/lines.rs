@@ -1,5 +1,6 @@
 //! A file's turn: its lines become entries.
 
+use std::collections::HashSet;
 use std::mem;
 use std::time::Duration;
 
@@ -8,13 +9,15 @@ use memchr::{memchr, memchr_iter};
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::copies::Copy;
 use crate::disk;
 use crate::followed::{Filled, Followed, Life};
-use crate::identity::{FileId, HEAD, MARKER, Place};
+use crate::identity::{FileId, HEAD, MARKER, Place, Stat};
 use crate::join::{Joining, Line, Making, parsed};
+use crate::known::Candidate;
 use crate::record::{Emit, cut_at, without_return};
 use crate::settings::{READ, Settings};
-use crate::tailer::Tailer;
+use crate::tailer::{Start, Tailer};
 
 /// What a look into a file led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,10 @@ impl Tailer {
         if !self.open_again(id) {
             return true;
         }
+        self.find_hidden(id, now);
+        if self.is_copy_now(id, now) {
+            return true;
+        }
         let mut left = self.settings.turn;
         loop {
             let step = self.step(id, now, &mut left);
@@ -52,6 +59,45 @@ impl Tailer {
                 }
             }
         }
+    }
+
+    /// A file that was empty has content: other content may have come and gone in between.
+    fn find_hidden(&mut self, id: FileId, now: Instant) {
+        let Some(file) = self.files.get_mut(&id) else { return };
+        if file.may_hide.is_some_and(|since| file.size > 0 || file.mtime != since) {
+            file.may_hide = (file.size == 0).then_some(file.mtime);
+            let origin = file.generation.origin();
+            self.is_series_old = true;
+            self.find_missed(&origin, &HashSet::from([id]), now);
+        }
+    }
+
+    /// A file that was empty may have been made into a copy. Returns whether it is no longer what it was.
+    fn is_copy_now(&mut self, id: FileId, now: Instant) -> bool {
+        let Some(file) = self.files.get_mut(&id).filter(|file| file.is_blank() && file.size > 0) else {
+            return false;
+        };
+        let (name, life, origin) = (file.name.clone(), file.life, file.generation.origin());
+        let Some(handle) = file.opened() else { return false };
+        let Ok(stat) = handle.metadata().map(|meta| Stat::of(&meta)) else { return false };
+        let head = disk::head(&handle, file.is_packed).unwrap_or_default();
+        if head.len() == 0 {
+            return false;
+        }
+        file.was_empty = false;
+        let candidate = Candidate { file: &handle, stat: &stat, head: &head, is_packed: file.is_packed };
+        if self.original_of(&name, &candidate, None).is_some() {
+            self.let_go(id);
+            self.copies.insert(id, Copy::new(name, stat.size, Start::Head, now));
+            return true;
+        }
+        let Some(start) = self.past_start(&name, &candidate) else { return false };
+        self.let_go(id);
+        self.follow(&name, handle, &stat, head, start);
+        if matches!(life, Life::Rotated(_)) {
+            self.now_rotated(&name, &origin, now);
+        }
+        true
     }
 
     /// A file that is at its end may be closed if many others are open.
@@ -283,7 +329,7 @@ impl Tailer {
 
     /// Lines under way are let go.
     pub(crate) fn finish_lines(&mut self, id: FileId) {
-        self.let_go(id, None, Instant::now());
+        self.let_lines_go(id, None, Instant::now());
     }
 
     /// Lines that have waited too long are let go.
@@ -293,7 +339,7 @@ impl Tailer {
             return;
         }
         for id in self.waiting.iter().copied().collect::<Vec<_>>() {
-            self.let_go(id, Some(now), now);
+            self.let_lines_go(id, Some(now), now);
         }
     }
 
@@ -304,7 +350,7 @@ impl Tailer {
         due.map(|due| self.born + due)
     }
 
-    fn let_go(&mut self, id: FileId, until: Option<Instant>, now: Instant) {
+    fn let_lines_go(&mut self, id: FileId, until: Option<Instant>, now: Instant) {
         if !self.waiting.contains(&id) {
             return;
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ikada_store::positions::Stored;
+use ikada_store::positions::{Past, Stored};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -64,11 +64,10 @@ impl Owner {
     }
 
     /// Looks for the first time. What comes later is new.
-    pub(crate) fn begin(&mut self, rows: Vec<Stored>) {
-        let folders = self.tailer.start(rows);
-        self.watch(folders);
-        // What came between the first look and the watch.
+    pub(crate) fn begin(&mut self, rows: Vec<Stored>, past: Vec<Past>) {
+        let folders = self.tailer.start(rows, past);
         self.is_scan_wanted = true;
+        self.watch(folders);
     }
 
     /// Works until the stop, or until all is read if that ends it. Returns whether it ended by itself.
@@ -79,18 +78,22 @@ impl Owner {
                 break false;
             }
             let now = Instant::now();
+            self.folders.lost(&news.gone);
             for path in &news.touched {
                 self.tailer.touched(path, now);
             }
             self.is_scan_wanted |= news.names || news.all;
             if news.all || now >= self.check_at {
-                self.is_scan_wanted |= self.tailer.check_all();
+                self.is_scan_wanted |= self.tailer.check_all() | self.folders.is_outdated();
                 self.check_at = Instant::now() + self.check_every();
             }
             if now >= self.scan_at || self.is_scan_wanted && now >= self.scan_from {
                 self.scan(now);
             }
             self.tailer.retire(now);
+            if self.tailer.next_copy().is_some_and(|due| now >= due) {
+                self.tailer.settle_copies(now);
+            }
             self.tailer.flush_lines(now);
             self.read(now);
             if self.tailer.parcels.due().is_some_and(|due| Instant::now() >= due) {
@@ -164,7 +167,8 @@ impl Owner {
             }
         }
         folders.retain(|folder| folder.exists());
-        self.folders.watch(folders);
+        // What came between the look and the watch was not told.
+        self.is_scan_wanted |= self.folders.watch(folders);
         if let Some(gap) = &self.folders.gap
             && !std::mem::replace(&mut self.has_told_gap, true)
         {
@@ -203,7 +207,12 @@ impl Owner {
         if self.is_scan_wanted {
             next = next.min(self.scan_from);
         }
-        let dues = [self.tailer.parcels.due(), self.tailer.next_retirement(), self.tailer.lines_due()];
+        let dues = [
+            self.tailer.parcels.due(),
+            self.tailer.next_retirement(),
+            self.tailer.lines_due(),
+            self.tailer.next_copy(),
+        ];
         for due in dues.into_iter().flatten() {
             next = next.min(due);
         }

@@ -9,13 +9,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ikada_store::positions::{Checkpoint, Stored};
+use ikada_store::positions::{Checkpoint, Past, Stored};
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::disk::{self, Known};
+use crate::disk;
 use crate::generation::{Generation, Label};
 use crate::identity::{FileId, Place, Print, Stat};
+use crate::known::{Known, end_of_text};
 use crate::tailer::{Absent, MOST_ABSENT, Start, Tailer};
 
 /// Seconds that the position of a missing file is kept.
@@ -31,9 +32,18 @@ struct Row {
     known: Known,
     mtime: i64,
     is_own: bool,
+    /// Whether the inode is still its own: no newer row has it.
+    is_newest: bool,
     is_packed: bool,
     /// For compressed files in Fluent Bit's rows: its position, in packed bytes.
     packed_offset: Option<u64>,
+}
+
+impl Row {
+    /// Whether it says nothing of the content, because there was none.
+    fn is_blank(&self) -> bool {
+        self.known.print.size == 0 && self.known.offset == 0 && self.packed_offset.is_none()
+    }
 }
 
 /// Files that the patterns found and that nobody follows yet.
@@ -45,8 +55,19 @@ struct Fresh {
 }
 
 /// Follows what the database knows, then what is new.
-pub(crate) fn restore(tailer: &mut Tailer, rows: Vec<Stored>, mut files: Vec<(PathBuf, Stat)>) {
+pub(crate) fn restore(
+    tailer: &mut Tailer,
+    rows: Vec<Stored>,
+    past: Vec<Past>,
+    mut files: Vec<(PathBuf, Stat)>,
+) {
     let now = Instant::now();
+    for past in past {
+        let (origin, known) = ended(&past);
+        let since = tailer.latest.entry(origin.clone()).or_insert(i64::MIN);
+        *since = known.mtime.max(*since);
+        tailer.remember(origin, known);
+    }
     files.sort_by(|a, b| (a.1.mtime, &a.0).cmp(&(b.1.mtime, &b.0)));
     let by_inode = files.iter().enumerate().map(|(at, (_, stat))| (stat.id.inode, at)).collect();
     let files = files.into_iter().map(Some).collect();
@@ -55,18 +76,18 @@ pub(crate) fn restore(tailer: &mut Tailer, rows: Vec<Stored>, mut files: Vec<(Pa
     for row in rows.iter().filter(|row| row.mtime < i64::MAX) {
         let since = tailer.latest.entry(row.origin.clone()).or_insert(i64::MIN);
         *since = row.mtime.max(*since);
-        tailer.past.entry(row.origin.clone()).or_default().push_back(row.known.print);
     }
     let (mut lost, mut rotated, mut same) = (Vec::new(), HashSet::new(), HashSet::new());
     for row in rows {
-        let origin = row.origin.clone();
         match resume(tailer, row, &mut fresh) {
-            Resumed::Same => drop(same.insert(origin)),
-            Resumed::Moved => drop(rotated.insert(origin)),
+            Resumed::Same(origin) => drop(same.insert(origin)),
+            Resumed::Moved(origin) => drop(rotated.insert(origin)),
             Resumed::Lost(row) => lost.push(row),
             Resumed::NotOurs => {}
         }
     }
+    // What was empty may be a copy by now: of content that is found first.
+    lost.sort_by_key(Row::is_blank);
     for row in lost {
         rotated.insert(row.origin.clone());
         if search(tailer, &row, &mut fresh, now).is_none() {
@@ -88,7 +109,7 @@ pub(crate) fn restore(tailer: &mut Tailer, rows: Vec<Stored>, mut files: Vec<(Pa
     }
 }
 
-/// The rows that count: of several with one inode this input's newest, else the newest.
+/// The rows that count: of several with one inode this input's newest, else the newest. Older ones of this input count by their content.
 fn rows_of(tailer: &Tailer, stored: Vec<Stored>) -> Vec<Row> {
     let (own, others): (Vec<_>, Vec<_>) = stored.into_iter().partition(|row| {
         row.checkpoint.more.as_ref().is_none_or(|more| more.input.is_empty() || more.input == tailer.input)
@@ -97,12 +118,16 @@ fn rows_of(tailer: &Tailer, stored: Vec<Stored>) -> Vec<Row> {
     let own = own.into_iter().map(|row| (row, true));
     let others = others.into_iter().map(|row| (row, false));
     own.chain(others)
-        .filter(|(row, _)| seen.insert(row.checkpoint.inode))
-        .map(|(row, is_own)| row_of(row.id, row.checkpoint, is_own))
+        .filter_map(|(row, is_own)| {
+            let is_newest = seen.insert(row.checkpoint.inode);
+            let is_told_by_content = is_own && row.checkpoint.more.is_some();
+            let row = row_of(row.id, row.checkpoint, is_own, is_newest);
+            (is_newest || is_told_by_content).then_some(row)
+        })
         .collect()
 }
 
-fn row_of(id: i64, checkpoint: Checkpoint, is_own: bool) -> Row {
+fn row_of(id: i64, checkpoint: Checkpoint, is_own: bool, is_newest: bool) -> Row {
     let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
     let name = path(&checkpoint.name);
     let is_packed = disk::is_packed(&name);
@@ -113,6 +138,7 @@ fn row_of(id: i64, checkpoint: Checkpoint, is_own: bool) -> Row {
             offset: checkpoint.offset,
             marker: checkpoint.marker,
             marker_size: checkpoint.marker_size,
+            mtime: i64::MIN,
         };
         return Row {
             id: Some(id),
@@ -122,6 +148,7 @@ fn row_of(id: i64, checkpoint: Checkpoint, is_own: bool) -> Row {
             known,
             mtime: i64::MAX,
             is_own,
+            is_newest,
             is_packed,
             packed_offset: is_packed.then_some(checkpoint.offset),
         };
@@ -129,8 +156,9 @@ fn row_of(id: i64, checkpoint: Checkpoint, is_own: bool) -> Row {
     let known = Known {
         print: Print { hash: more.head, size: more.head_size },
         offset: more.unpacked.unwrap_or(checkpoint.offset),
-        marker: if is_packed { 0 } else { checkpoint.marker },
-        marker_size: if is_packed { 0 } else { checkpoint.marker_size },
+        marker: if is_packed { more.text_marker } else { checkpoint.marker },
+        marker_size: if is_packed { more.text_marker_size } else { checkpoint.marker_size },
+        mtime: more.mtime,
     };
     Row {
         id: is_own.then_some(id),
@@ -140,17 +168,29 @@ fn row_of(id: i64, checkpoint: Checkpoint, is_own: bool) -> Row {
         known,
         mtime: more.mtime,
         is_own,
+        is_newest,
         is_packed,
         packed_offset: None,
     }
 }
 
+fn ended(past: &Past) -> (PathBuf, Known) {
+    let known = Known {
+        print: Print { hash: past.head, size: past.head_size },
+        offset: past.offset,
+        marker: past.marker,
+        marker_size: past.marker_size,
+        mtime: past.mtime,
+    };
+    (PathBuf::from(OsStr::from_bytes(&past.origin)), known)
+}
+
 /// What became of a row whose inode was looked for among the files found.
 enum Resumed {
     /// Its file is followed, and holds what it held: nothing was rotated since.
-    Same,
+    Same(PathBuf),
     /// Its file is followed; it has another name, or nothing was known of its content, so that it may be another's.
-    Moved,
+    Moved(PathBuf),
     /// Its content is not there.
     Lost(Row),
     /// It is another input's, or of no use.
@@ -160,10 +200,17 @@ enum Resumed {
 /// Goes on with a row whose inode the patterns have found.
 fn resume(tailer: &mut Tailer, row: Row, fresh: &mut Fresh) -> Resumed {
     let lost = |row: Row| if row.is_own { Resumed::Lost(row) } else { Resumed::NotOurs };
-    let Some(at) = fresh.by_inode.get(&row.inode).copied() else { return lost(row) };
+    let at = fresh.by_inode.get(&row.inode).copied().filter(|_| row.is_newest);
+    let Some(at) = at else { return lost(row) };
     let Some((path, _)) = fresh.files[at].clone() else { return Resumed::NotOurs };
     if tailer.settings.compare_name && path.file_name() != row.name.file_name() {
         return Resumed::NotOurs;
+    }
+    if row.is_blank() {
+        fresh.series.insert(path);
+        let origin = row.origin.clone();
+        keep(tailer, row);
+        return Resumed::Moved(origin);
     }
     // Fluent Bit's position in a compressed file is one in its packed bytes: at their end, or of no use.
     let is_foreign_packed = disk::is_packed(&path) && !row.is_packed;
@@ -171,10 +218,10 @@ fn resume(tailer: &mut Tailer, row: Row, fresh: &mut Fresh) -> Resumed {
         fresh.files[at] = None;
         let is_known = row.known.print.size > 0 || row.known.marker_size > 0;
         if path == row.origin && is_known {
-            return Resumed::Same;
+            return Resumed::Same(row.origin);
         }
-        fresh.series.insert(row.origin);
-        return Resumed::Moved;
+        fresh.series.insert(row.origin.clone());
+        return Resumed::Moved(row.origin);
     }
     // Other content in this inode: what is there now is new since we looked last.
     fresh.series.insert(path);
@@ -190,7 +237,7 @@ fn try_follow(tailer: &mut Tailer, row: &Row, path: &Path) -> bool {
     let is_packed = disk::is_packed(path);
     let place = match row.packed_offset {
         // Fluent Bit counts packed bytes: either it was done, or its position is of no use.
-        Some(offset) if offset >= stat.size => disk::text_end(&file),
+        Some(offset) if offset >= stat.size => end_of_text(&file, true).ok(),
         Some(_) => Some(Place::default()),
         None => row.known.fits(&file, is_packed),
     };
@@ -213,7 +260,8 @@ fn try_follow(tailer: &mut Tailer, row: &Row, path: &Path) -> bool {
 fn search(tailer: &mut Tailer, row: &Row, fresh: &mut Fresh, now: Instant) -> Option<PathBuf> {
     fresh.series.insert(row.origin.clone());
     let folder = row.name.parent().unwrap_or(Path::new(".")).to_owned();
-    let found = find_inode(tailer, row, &folder).or_else(|| find_content(tailer, row, &folder));
+    let by_inode = if row.is_newest { find_inode(tailer, row, &folder) } else { None };
+    let found = by_inode.or_else(|| find_content(tailer, row, &folder));
     if let Some(path) = &found {
         info!(instance = %tailer.input, from = %row.name.display(), to = %path.display(), "the file was rotated meanwhile");
         fresh.forget(path);
@@ -228,7 +276,17 @@ fn search(tailer: &mut Tailer, row: &Row, fresh: &mut Fresh, now: Instant) -> Op
 /// The file with the row's inode, under a name that no pattern finds.
 fn find_inode(tailer: &mut Tailer, row: &Row, folder: &Path) -> Option<PathBuf> {
     let named = disk::list(folder).into_iter().filter(|(_, inode)| *inode == row.inode);
-    named.map(|(path, _)| path).find(|path| try_follow(tailer, row, path))
+    let named: Vec<_> = named.map(|(path, _)| path).collect();
+    if row.is_blank() {
+        tailer.is_series_old = true;
+        tailer.sort_series();
+    }
+    named
+        .into_iter()
+        .filter(|path| !row.is_blank() || !tailer.is_known_content(&row.origin, path))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .find(|path| try_follow(tailer, row, path))
 }
 
 /// A copy of the row's content, packed or not.
@@ -276,6 +334,7 @@ impl Fresh {
 fn keep(tailer: &mut Tailer, row: Row) {
     let Some(id) = row.id else { return };
     let place = Place::new(row.known.offset, b"");
+    let origin = row.origin.clone();
     let label = Label {
         name: row.name,
         origin: row.origin,
@@ -295,5 +354,9 @@ fn keep(tailer: &mut Tailer, row: Row) {
         return;
     }
     // Not listed: its row stays as it is.
-    tailer.absent.insert(row.inode, Absent { generation, known: row.known, skip: None });
+    if !row.is_newest {
+        tailer.end_content(&generation, row.known);
+        return;
+    }
+    tailer.absent.insert(row.inode, Absent { origin, generation, known: row.known, skip: None });
 }

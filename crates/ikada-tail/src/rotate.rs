@@ -1,19 +1,18 @@
 //! What becomes of files that are renamed, removed, copied or cut while the input runs.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::disk::{self, Known};
+use crate::copies::{has_name, sibling};
+use crate::disk;
 use crate::followed::Life;
-use crate::generation::{Generation, Label};
-use crate::identity::{FileId, Head, Place, Stat};
+use crate::identity::{FileId, Stat};
+use crate::known::Candidate;
 use crate::tailer::{Absent, MOST_ABSENT, Start, Tailer};
-
-/// Ended contents of one series that are remembered.
-const MOST_PAST: usize = 16;
 
 impl Tailer {
     /// Notices files whose name is gone or belongs to another file now. `seen` is what the patterns have found.
@@ -22,7 +21,7 @@ impl Tailer {
             .files
             .values()
             .filter(|file| seen.get(&file.name) != Some(&file.id))
-            .filter(|file| file.life == Life::Named || !has_name(&file.name, file.id))
+            .filter(|file| file.life == Life::Named || !file.has_its_name())
             .map(|file| file.id)
             .collect();
         for id in lost {
@@ -38,8 +37,11 @@ impl Tailer {
         if self.names.get(&old) == Some(&id) {
             self.names.remove(&old);
         }
-        let open = file.handle.as_ref().and_then(|handle| disk::name_of(handle, id));
-        let new = open.or_else(|| sibling(&old, id));
+        let new = match &file.handle {
+            Some(handle) => disk::name_of(handle, id).or_else(|| sibling(&old, id)),
+            // Its inode may be another file's by now.
+            None => sibling(&old, id).filter(|name| file.is_at(name)),
+        };
         if was_named {
             self.counts.rotated += 1;
             file.life = Life::Rotated(now);
@@ -83,7 +85,7 @@ impl Tailer {
             let is_known = self.files.contains_key(&stat.id)
                 || self.copies.contains_key(&stat.id)
                 || others.contains(&stat.id);
-            if stat.is_file && stat.mtime >= since && !is_known && !self.is_past(origin, &path) {
+            if stat.is_file && stat.mtime >= since && !is_known && !self.is_known_content(origin, &path) {
                 missed.push((stat.mtime, path));
             }
         }
@@ -103,19 +105,10 @@ impl Tailer {
             let since = latest.entry(origin).or_insert(i64::MIN);
             *since = mtime.max(*since);
         }
+        for (origin, since) in self.latest.drain().filter(|(origin, _)| self.past.contains_key(origin)) {
+            latest.entry(origin).and_modify(|known| *known = since.max(*known)).or_insert(since);
+        }
         self.latest = latest;
-    }
-
-    /// Whether a file begins like content of the series that is known: one that is followed, or one that was.
-    fn is_past(&self, origin: &Path, path: &Path) -> bool {
-        let is_packed = disk::is_packed(path);
-        let Ok(head) = disk::open(path).and_then(|(file, _)| disk::head(&file, is_packed)) else {
-            return false;
-        };
-        let ids = self.series.get(origin).into_iter().flatten();
-        let followed = ids.filter_map(|id| self.files.get(id)).map(|file| file.head.print());
-        let past = self.past.get(origin).into_iter().flatten().copied();
-        followed.chain(past).any(|print| print.size > 0 && head.has(print))
     }
 
     /// A file that is an older one of a series: it is read to its end and let go.
@@ -126,119 +119,93 @@ impl Tailer {
             label.origin = origin.to_owned();
             label.rotated = true;
         });
+        self.series.entry(origin.to_owned()).or_default().push(file.id);
         if let Some(at) = self.ready.iter().position(|id| *id == file.id) {
             self.ready.remove(at);
             self.ready_rotated.push_back(file.id);
         }
     }
 
+    /// Notices files that were cut or written anew, before others are taken for what they held.
+    pub(crate) fn notice_cuts(&mut self, now: Instant) {
+        let changed = self.files.values().filter(|file| file.is_ready && file.is_replaced());
+        for id in changed.map(|file| file.id).collect::<Vec<_>>() {
+            self.replaced(id, now);
+        }
+    }
+
     /// A file holds other content than before: it was cut, or written anew. What it held goes on in a copy, if there is one.
     pub(crate) fn replaced(&mut self, id: FileId, now: Instant) {
         self.finish_lines(id);
-        let Some(file) = self.files.get_mut(&id) else { return };
+        let Some(file) = self.files.remove(&id) else { return };
         info!(
             instance = %self.input, path = %file.name.display(), offset = file.place.offset,
-            "the file was cut or written anew; reading from its start"
+            "the file was cut or written anew"
         );
-        let (old, known, skip) = (file.generation.clone(), file.known(), file.skip);
-        let label = Label {
-            name: file.name.clone(),
-            origin: file.name.clone(),
-            id,
-            rotated: false,
-            head: Head::default().print(),
-            mtime: file.mtime,
-            is_packed: file.is_packed,
-            packed_end: None,
-        };
-        file.generation = Generation::new(Place::default(), label, None);
-        file.place = Place::default();
-        file.skip = None;
-        file.head = Head::default();
-        file.unpacker = None;
-        file.is_at_end = false;
-        // An inode that is used again: the file under it now is a present one.
-        file.life = Life::Named;
-        let (new, name) = (file.generation.clone(), file.name.clone());
-        self.make_ready(id);
-        if !self.move_to_copy(id, &name, &old, known, skip, now) {
-            old.forget();
+        self.forget_name(&file.name, id);
+        let (origin, known) = (file.generation.origin(), file.known());
+        let has_moved = self.move_to_copy(id, &file.name, &file.generation, known, file.skip, now);
+        if !has_moved {
+            self.end_content(&file.generation, known);
         }
-        self.commits.list(&old);
-        self.commits.list(&new);
+        let Some((handle, stat)) = file.handle.and_then(|handle| {
+            let stat = Stat::of(&handle.metadata().ok()?);
+            Some((handle, stat))
+        }) else {
+            return;
+        };
+        if !has_name(&file.name, id) && self.is_followed_elsewhere(&origin, &handle, &stat) {
+            self.counts.closed += 1;
+            return;
+        }
+        // What is there now may be a copy itself: of `app.log`, in an `app.log.1` that is used again.
+        self.admit_file(&file.name, handle, &stat, Start::Head, now);
+        match self.files.get_mut(&id) {
+            Some(new) => {
+                new.has_told_long = file.has_told_long;
+                self.counts.opened -= 1;
+            }
+            None => self.counts.closed += 1,
+        }
+        if has_moved {
+            self.find_missed(&origin, &HashSet::from([id]), now);
+        }
     }
 
-    /// Goes on with content in a copy of its file. Returns whether there is one.
-    fn move_to_copy(
-        &mut self,
-        id: FileId,
-        name: &Path,
-        content: &std::sync::Arc<Generation>,
-        known: Known,
-        skip: Option<Place>,
-        now: Instant,
-    ) -> bool {
-        if !known.is_telling() {
-            return false;
+    /// Whether what a file without a name holds is in another one of its series, which is followed.
+    fn is_followed_elsewhere(&self, origin: &Path, file: &File, stat: &Stat) -> bool {
+        let head = disk::head(file, false).unwrap_or_default();
+        let candidate = Candidate { file, stat, head: &head, is_packed: false };
+        head.len() > 0 && self.original_of(origin, &candidate, Some(origin)).is_some()
+    }
+
+    pub(crate) fn forget_name(&mut self, name: &Path, id: FileId) {
+        if self.names.get(name) == Some(&id) {
+            self.names.remove(name);
         }
-        let origin = content.origin();
-        let mut candidates: Vec<PathBuf> =
-            self.copies.values().filter(|copy| copy.of == id).map(|copy| copy.name.clone()).collect();
-        let folder = origin.parent().unwrap_or(Path::new("."));
-        candidates.extend(
-            disk::list(folder)
-                .into_iter()
-                .map(|(path, _)| path)
-                .filter(|path| path != name && disk::is_relative(&origin, path)),
-        );
-        for path in candidates {
-            let Ok((file, stat)) = disk::open(&path) else { continue };
-            if !stat.is_file || self.files.contains_key(&stat.id) {
-                continue;
-            }
-            let is_packed = disk::is_packed(&path);
-            let Some(place) = known.fits(&file, is_packed) else { continue };
-            self.copies.remove(&stat.id);
-            let head = disk::head(&file, is_packed).unwrap_or_default();
-            let is_followed = self.follow(&path, file, &stat, head, Start::Of(content.clone(), place, skip));
-            if is_followed {
-                info!(instance = %self.input, path = %path.display(), "its content goes on in a copy");
-                self.now_rotated(&path, &origin, now);
-                self.find_missed(&origin, &HashSet::from([id]), now);
-            }
-            return is_followed;
-        }
-        false
     }
 
     /// A file is gone for good.
-    fn gone(&mut self, id: FileId, now: Instant) {
+    pub(crate) fn gone(&mut self, id: FileId, now: Instant) {
         self.finish_lines(id);
         let Some(file) = self.files.remove(&id) else { return };
-        if self.names.get(&file.name) == Some(&id) {
-            self.names.remove(&file.name);
+        self.forget_name(&file.name, id);
+        if file.handle.is_some() {
+            self.counts.closed += 1;
         }
-        self.counts.closed += 1;
-        let known = file.known();
-        let has_copy = self.copies.values().any(|copy| copy.of == id);
-        let has_moved =
-            has_copy && self.move_to_copy(id, &file.name, &file.generation, known, file.skip, now);
-        if has_moved {
-            return;
+        let (origin, known) = (file.generation.origin(), file.known());
+        if self.has_copies_of(&origin)
+            && self.move_to_copy(id, &file.name, &file.generation, known, file.skip, now)
+        {
+            return self.find_missed(&origin, &HashSet::from([id]), now);
         }
         if file.handle.is_none() && self.absent.len() < MOST_ABSENT {
             // It may come back: a folder that was unmounted, a name that a later rotation brings.
-            let content = Absent { generation: file.generation, known, skip: file.skip };
+            let content = Absent { origin, generation: file.generation, known, skip: file.skip };
             self.absent.insert(id.inode, content);
             return;
         }
-        let past = self.past.entry(file.generation.origin()).or_default();
-        past.push_back(known.print);
-        if past.len() > MOST_PAST {
-            past.pop_front();
-        }
-        file.generation.forget();
-        self.commits.list(&file.generation);
+        self.end_content(&file.generation, known);
     }
 
     /// Closes what is read to its end and was quiet for long enough.
@@ -293,69 +260,4 @@ impl Tailer {
             self.series.entry(file.generation.origin()).or_default().push(file.id);
         }
     }
-
-    /// The followed file of which a new one may be a copy.
-    pub(crate) fn original_of(&self, path: &Path, head: &Head, stat: &Stat) -> Option<FileId> {
-        let names = disk::possible_originals(path);
-        let ids = names.iter().filter_map(|name| self.series.get(name)).flatten();
-        let originals = ids.filter_map(|id| self.files.get(id));
-        let of = originals.filter(|file| {
-            // Compressing keeps the time, and a file that was there before is no copy of one that came later.
-            let is_later = stat.mtime >= file.first_mtime;
-            is_later && file.head.len() > 0 && file.id != stat.id && head.begins_like(&file.head)
-        });
-        of.max_by_key(|file| file.name.as_os_str().len()).map(|file| file.id)
-    }
-
-    /// Looks at the files that may be copies: some turn out to be files of their own.
-    pub(crate) fn settle_copies(&mut self, now: Instant) {
-        let mut own = Vec::new();
-        let wait = self.settings.rotate_wait;
-        self.copies.retain(|id, copy| {
-            has_name(&copy.name, *id) || {
-                let renamed = sibling(&copy.name, *id);
-                renamed.map(|name| copy.name = name).is_some()
-            }
-        });
-        for (id, copy) in &mut self.copies {
-            let Ok(stat) = disk::stat(&copy.name) else { continue };
-            if stat.size != copy.size {
-                copy.size = stat.size;
-                copy.since = now;
-            }
-            let Some(original) = self.files.get(&copy.of) else {
-                own.push(*id);
-                continue;
-            };
-            let is_packed = disk::is_packed(&copy.name);
-            let head = disk::open(&copy.name).and_then(|(file, _)| disk::head(&file, is_packed));
-            let differs = head.is_ok_and(|head| !head.begins_like(&original.head));
-            let is_whole = !original.is_ready && original.size >= original.place.offset;
-            let outgrows = !is_packed && is_whole && now >= copy.since + wait && stat.size > original.size;
-            if differs || outgrows {
-                own.push(*id);
-            }
-        }
-        for id in own {
-            let Some(copy) = self.copies.remove(&id) else { continue };
-            if let Ok((file, stat)) = disk::open(&copy.name)
-                && stat.id == id
-                && !self.files.contains_key(&stat.id)
-            {
-                let head = disk::head(&file, disk::is_packed(&copy.name)).unwrap_or_default();
-                self.follow(&copy.name, file, &stat, head, Start::Head);
-            }
-        }
-    }
-}
-
-fn has_name(name: &Path, id: FileId) -> bool {
-    disk::stat(name).is_ok_and(|stat| stat.id == id)
-}
-
-/// The name that a file has now in the folder where it was.
-pub(crate) fn sibling(old: &Path, id: FileId) -> Option<PathBuf> {
-    let folder = old.parent()?;
-    let names = disk::list(folder).into_iter().filter(|(_, inode)| *inode == id.inode);
-    names.map(|(path, _)| path).find(|path| has_name(path, id))
 }

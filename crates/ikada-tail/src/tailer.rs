@@ -10,15 +10,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use ikada_plugin::{Clock, FlushClock, InputMetrics};
-use ikada_store::positions::Stored;
+use ikada_store::positions::{Past, Stored};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::commit::Commits;
-use crate::disk::{self, Known};
+use crate::copies::Copy;
+use crate::disk;
 use crate::followed::{Followed, Life};
 use crate::generation::{Generation, Label};
-use crate::identity::{FileId, Head, Place, Print, Stat};
+use crate::identity::{FileId, Head, Place, Stat};
+use crate::known::{Candidate, Known, end_of_text};
 use crate::parcels::Parcels;
 use crate::pattern::{Found, matches};
 use crate::restore;
@@ -40,8 +42,8 @@ pub(crate) struct Tailer {
     pub(crate) is_series_old: bool,
     /// When each series was changed last, as of the last look.
     pub(crate) latest: HashMap<PathBuf, i64>,
-    /// How contents began that were read to their end and are gone, by series.
-    pub(crate) past: HashMap<PathBuf, VecDeque<Print>>,
+    /// Contents that were read and whose files are gone, by series.
+    pub(crate) past: HashMap<PathBuf, VecDeque<Known>>,
     /// Contents whose files are not there, by inode.
     pub(crate) absent: HashMap<u64, Absent>,
     /// Files that wait for their turn; older ones of a series before the present ones.
@@ -65,18 +67,11 @@ pub(crate) struct Tailer {
     pub(crate) has_links: bool,
 }
 
-/// A file that may be a copy of a followed one, as `copytruncate` and compression make them.
-#[derive(Debug)]
-pub(crate) struct Copy {
-    pub(crate) name: PathBuf,
-    pub(crate) of: FileId,
-    pub(crate) size: u64,
-    pub(crate) since: Instant,
-}
-
 /// Content whose file is not there.
 #[derive(Debug)]
 pub(crate) struct Absent {
+    /// The name under which it was found at first.
+    pub(crate) origin: PathBuf,
     pub(crate) generation: Arc<Generation>,
     pub(crate) known: Known,
     pub(crate) skip: Option<Place>,
@@ -144,10 +139,10 @@ impl Tailer {
     }
 
     /// Finds files for the first time, and those that the database knows again. Returns the folders to watch.
-    pub(crate) fn start(&mut self, rows: Vec<Stored>) -> Vec<PathBuf> {
+    pub(crate) fn start(&mut self, rows: Vec<Stored>, past: Vec<Past>) -> Vec<PathBuf> {
         let mut found = self.find();
-        let (fresh, _) = self.look_at(&mut found);
-        restore::restore(self, rows, fresh);
+        let (fresh, _) = self.look_at(&mut found, Instant::now());
+        restore::restore(self, rows, past, fresh);
         self.remember_latest();
         found.folders.into_iter().collect()
     }
@@ -155,17 +150,24 @@ impl Tailer {
     /// Finds what is new, and what has lost its name. Returns the folders to watch.
     pub(crate) fn scan(&mut self, now: Instant) -> Vec<PathBuf> {
         let mut found = self.find();
-        let (mut fresh, seen) = self.look_at(&mut found);
+        let (mut fresh, seen) = self.look_at(&mut found, now);
+        self.notice_cuts(now);
         fresh.sort_by_key(|(_, stat)| stat.mtime);
         self.is_series_old = true;
         if !fresh.is_empty() {
             self.sort_series();
         }
+        let known: Vec<_> = fresh.iter().map(|(path, _)| path.clone()).collect();
         for (path, _) in fresh {
             let start = if self.settings.new_from_head { Start::Head } else { Start::End };
             self.admit(&path, start, now);
         }
         self.lose_names(&seen, now);
+        // A new file under a name that was known: others of its series may have come and gone before it.
+        let known: Vec<_> = known.into_iter().filter(|path| self.latest.contains_key(path)).collect();
+        for origin in known {
+            self.find_missed(&origin, &HashSet::new(), now);
+        }
         self.settle_copies(now);
         self.remember_latest();
         found.folders.into_iter().collect()
@@ -183,7 +185,11 @@ impl Tailer {
     }
 
     /// Looks at all paths that were found. Returns those of files that are not followed, and which file each path is.
-    fn look_at(&mut self, found: &mut Found) -> (Vec<(PathBuf, Stat)>, HashMap<PathBuf, FileId>) {
+    fn look_at(
+        &mut self,
+        found: &mut Found,
+        now: Instant,
+    ) -> (Vec<(PathBuf, Stat)>, HashMap<PathBuf, FileId>) {
         let mut fresh = Vec::new();
         let mut seen: HashMap<PathBuf, FileId> = HashMap::new();
         let mut ids: HashSet<FileId> = HashSet::new();
@@ -199,6 +205,9 @@ impl Tailer {
             }
             if !self.has_links {
                 self.has_links = path.is_symlink();
+            }
+            if self.files.get(&stat.id).is_some_and(|file| file.is_reborn(&stat)) {
+                self.gone(stat.id, now);
             }
             if self.files.contains_key(&stat.id) {
                 self.found_again(path, &stat);
@@ -302,24 +311,28 @@ impl Tailer {
             return;
         }
         self.told.remove(&(path.to_owned(), "open"));
+        self.admit_file(path, file, &stat, start, now);
+    }
+
+    /// Starts to follow an open file, unless it is a copy of one that is followed.
+    pub(crate) fn admit_file(&mut self, path: &Path, file: File, stat: &Stat, start: Start, now: Instant) {
         let is_packed = disk::is_packed(path);
         let head = disk::head(&file, is_packed).unwrap_or_default();
         if let Some(content) = self.absent.remove(&stat.id.inode) {
-            if let Some(place) = content.known.fits(&file, is_packed) {
+            let place = content.known.fits(&file, is_packed).filter(|_| content.known.is_telling());
+            if let Some(place) = place {
                 let start = Start::Of(content.generation, place, content.skip);
-                self.follow(path, file, &stat, head, start);
+                self.follow(path, file, stat, head, start);
                 return;
             }
-            content.generation.forget();
-            self.commits.list(&content.generation);
+            self.end_content(&content.generation, content.known);
         }
-        if matches!(start, Start::Head | Start::End)
-            && let Some(of) = self.original_of(path, &head, &stat)
-        {
-            self.copies.insert(stat.id, Copy { name: path.to_owned(), of, size: stat.size, since: now });
+        let candidate = Candidate { file: &file, stat, head: &head, is_packed };
+        if self.original_of(path, &candidate, None).is_some() {
+            self.copies.insert(stat.id, Copy::new(path.to_owned(), stat.size, start, now));
             return;
         }
-        self.follow(path, file, &stat, head, start);
+        self.admit_own(path, file, stat, start);
     }
 
     /// Follows an open file; returns whether it is followed now.
@@ -344,11 +357,12 @@ impl Tailer {
                 generation.relabel(|known| {
                     *known = Label { origin: known.origin.clone(), rotated: true, ..label };
                 });
+                generation.refine(place);
                 (generation, place, skip)
             }
             Start::At(place, row) => (Generation::new(place, label, row), place, None),
             Start::End if !is_packed => {
-                let place = end_of(&file, stat.size);
+                let place = end_of_text(&file, false).unwrap_or_default();
                 (Generation::new(place, label, None), place, None)
             }
             Start::Head | Start::End => {
@@ -358,6 +372,7 @@ impl Tailer {
         self.commits.list(&generation);
         self.counts.opened += 1;
         self.names.insert(path.to_owned(), stat.id);
+        self.series.entry(generation.origin()).or_default().push(stat.id);
         let followed = Followed {
             id: stat.id,
             name: path.to_owned(),
@@ -371,12 +386,14 @@ impl Tailer {
             head,
             size: stat.size,
             mtime: stat.mtime,
-            first_mtime: stat.mtime,
+            born: stat.born,
             is_packed,
             unpacker: None,
             joining: self.settings.making.joining(),
             is_ready: false,
             is_at_end: true,
+            was_empty: stat.size == 0,
+            may_hide: (stat.size == 0 && self.latest.contains_key(path)).then_some(stat.mtime),
             has_told_long: false,
         };
         self.files.insert(stat.id, followed);
@@ -388,7 +405,10 @@ impl Tailer {
     fn origin_of(&self, path: &Path) -> PathBuf {
         let originals = disk::possible_originals(path).into_iter();
         let mut numbered = originals.filter(|original| disk::is_numbered(original, path));
-        let found = numbered.find(|original| self.names.contains_key(original) || original.is_file());
+        let is_known = |original: &PathBuf| {
+            self.names.contains_key(original) || self.latest.contains_key(original) || original.is_file()
+        };
+        let found = numbered.find(is_known);
         found.unwrap_or_else(|| path.to_owned())
     }
 
@@ -402,6 +422,7 @@ impl Tailer {
         };
         if let Ok(stat) = disk::stat(path)
             && stat.id == id
+            && self.files.get(&id).is_some_and(|file| !file.is_reborn(&stat))
         {
             self.news(&stat);
         }
@@ -413,6 +434,7 @@ impl Tailer {
         let mut is_changed = false;
         for (id, name) in all {
             match disk::stat(&name) {
+                Ok(stat) if stat.id == id && self.files[&id].is_reborn(&stat) => is_changed = true,
                 Ok(stat) if stat.id == id => self.news(&stat),
                 _ => {
                     let file = &self.files[&id];
@@ -436,16 +458,6 @@ impl Tailer {
     /// Whether a file waits to be read.
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty() || !self.ready_rotated.is_empty()
-    }
-}
-
-/// The end of a file, as a place.
-fn end_of(file: &File, size: u64) -> Place {
-    let len = size.min(crate::identity::MARKER as u64) as usize;
-    let mut before = vec![0; len];
-    match std::os::unix::fs::FileExt::read_exact_at(file, &mut before, size - len as u64) {
-        Ok(()) => Place::new(size, &before),
-        Err(_) => Place::new(size, b""),
     }
 }
 

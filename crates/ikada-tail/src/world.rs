@@ -39,7 +39,16 @@ pub(crate) enum Style {
     Compress,
     /// `app.log` is compressed at once.
     CompressNow,
+    /// `app.log` is copied to `app.log.1`, over what is there, and cut to nothing.
+    CopyOver,
 }
+
+pub(crate) const STYLES: [Style; 5] =
+    [Style::Rename, Style::CopyTruncate, Style::Compress, Style::CompressNow, Style::CopyOver];
+pub(crate) const PATTERNS: [&str; 2] = ["app.log", "app.log*"];
+
+/// What happens between the steps of a rotation.
+type Between<'b> = &'b mut dyn FnMut(&mut World);
 
 pub(crate) struct World {
     pub(crate) dir: TempDir,
@@ -130,7 +139,7 @@ impl World {
     }
 
     /// Cuts a file to nothing.
-    fn clear(&self, name: &str) {
+    pub(crate) fn clear(&self, name: &str) {
         let file = File::create(self.path(name)).unwrap();
         self.stamp(&file);
     }
@@ -145,6 +154,21 @@ impl World {
     }
 
     pub(crate) fn rotate(&mut self, style: Style) {
+        self.rotate_with(style, &mut |_| {});
+    }
+
+    /// Rotates step by step.
+    pub(crate) fn rotate_with(&mut self, style: Style, between: Between<'_>) {
+        if !self.path("app.log").exists() {
+            return;
+        }
+        if style == Style::CopyOver {
+            // What is written over must have been read.
+            self.deliver();
+            self.deliver();
+            self.copy("app.log", "app.log.1", between);
+            return self.clear("app.log");
+        }
         for n in (1..9).rev() {
             for end in ["", ".gz"] {
                 let from = self.path(&format!("app.log.{n}{end}"));
@@ -153,41 +177,84 @@ impl World {
                 }
                 fs::rename(&from, self.path(&format!("app.log.{}{end}", n + 1))).unwrap();
                 if style == Style::Compress && n == 1 && end.is_empty() {
-                    self.pack(&format!("app.log.{}", n + 1));
+                    self.pack_with(&format!("app.log.{}", n + 1), between);
                 }
             }
         }
-        let (live, old) = (self.path("app.log"), self.path("app.log.1"));
-        if !live.exists() {
-            return;
+        if style == Style::CopyTruncate {
+            self.copy("app.log", "app.log.1", between);
+            return self.clear("app.log");
         }
-        match style {
-            Style::CopyTruncate => {
-                fs::copy(&live, &old).unwrap();
-                self.stamp(&File::options().write(true).open(&old).unwrap());
-                let cut = File::options().write(true).open(&live).unwrap();
-                cut.set_len(0).unwrap();
-                self.stamp(&cut);
-            }
-            Style::Rename | Style::Compress | Style::CompressNow => {
-                fs::rename(&live, &old).unwrap();
-                self.stamp(&File::create(&live).unwrap());
-                if style == Style::CompressNow {
-                    self.pack("app.log.1");
-                }
+        fs::rename(self.path("app.log"), self.path("app.log.1")).unwrap();
+        between(self);
+        self.clear("app.log");
+        if style == Style::CompressNow {
+            self.pack_with("app.log.1", between);
+        }
+    }
+
+    /// Reads, delivers and stores everything.
+    pub(crate) fn deliver(&mut self) {
+        self.look();
+        self.read();
+        self.settle_all();
+        self.commit();
+    }
+
+    /// Deletes old files, which have been read.
+    pub(crate) fn prune(&mut self, keep: u64) {
+        self.deliver();
+        self.deliver();
+        for n in keep + 1..=9 {
+            for end in ["", ".gz"] {
+                drop(fs::remove_file(self.path(&format!("app.log.{n}{end}"))));
             }
         }
     }
 
+    /// Whether the next rotations would overwrite what is kept.
+    pub(crate) fn has_many(&self) -> bool {
+        self.path("app.log.7").exists() || self.path("app.log.7.gz").exists()
+    }
+
+    /// `Rotate_Wait` passes, and nothing is written.
+    pub(crate) fn wait(&mut self) {
+        let later = Instant::now() + 2 * WAIT;
+        self.look();
+        self.read();
+        self.tailer.retire(later);
+        self.tailer.settle_copies(later);
+    }
+
+    fn copy(&mut self, from: &str, to: &str, between: Between<'_>) {
+        let bytes = fs::read(self.path(from)).unwrap();
+        self.write_slowly(to, &bytes, between);
+    }
+
     /// Compresses as gzip does: the new file keeps the time of the old one.
-    fn pack(&self, name: &str) {
-        let (from, to) = (self.path(name), self.path(&format!("{name}.gz")));
-        let file = File::create(&to).unwrap();
-        let mut packer = GzEncoder::new(file, Compression::fast());
+    pub(crate) fn pack(&mut self, name: &str) {
+        self.pack_with(name, &mut |_| {});
+    }
+
+    fn pack_with(&mut self, name: &str, between: Between<'_>) {
+        let (from, to) = (self.path(name), format!("{name}.gz"));
+        let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
         packer.write_all(&fs::read(&from).unwrap()).unwrap();
-        let file = packer.finish().unwrap();
+        self.write_slowly(&to, &packer.finish().unwrap(), between);
+        let file = File::options().write(true).open(self.path(&to)).unwrap();
         file.set_modified(fs::metadata(&from).unwrap().modified().unwrap()).unwrap();
+        between(self);
         fs::remove_file(from).unwrap();
+    }
+
+    /// Writes a file in several steps.
+    fn write_slowly(&mut self, name: &str, bytes: &[u8], between: Between<'_>) {
+        self.clear(name);
+        between(self);
+        self.append(name, &bytes[..bytes.len() / 2]);
+        between(self);
+        self.append(name, &bytes[bytes.len() / 2..]);
+        between(self);
     }
 
     /// Looks at names and sizes, as the owner does when the system tells of changes.
@@ -268,7 +335,7 @@ impl World {
             self.look();
             self.read();
             self.settle_all();
-            self.tailer.retire(Instant::now() + 2 * WAIT);
+            self.wait();
             self.commit();
         }
     }
@@ -300,330 +367,6 @@ fn start(dir: &Path, pattern: &str, change: impl FnOnce(&mut Settings)) -> (Tail
     let clock = Arc::new(SystemClock);
     let metrics = Arc::new(InputMetrics::default());
     let mut tailer = Tailer::new("tail.0".to_owned(), settings, flush, commits.clone(), metrics, clock);
-    tailer.start(db.all().unwrap());
+    tailer.start(db.all().unwrap(), db.past("tail.0").unwrap());
     (tailer, db, commits)
-}
-
-mod tests {
-    use proptest::prelude::*;
-    use proptest::test_runner::RngSeed;
-
-    use super::*;
-
-    const STYLES: [Style; 4] = [Style::Rename, Style::CopyTruncate, Style::Compress, Style::CompressNow];
-    const PATTERNS: [&str; 2] = ["app.log", "app.log*"];
-
-    fn each(test: impl Fn(&mut World, Style)) {
-        let mut failed = Vec::new();
-        for style in STYLES {
-            for pattern in PATTERNS {
-                let mut world = World::new(pattern);
-                test(&mut world, style);
-                world.finish();
-                if let Some(problem) = world.problem(false) {
-                    failed.push(format!("{style:?} {pattern}: {problem}"));
-                }
-            }
-        }
-        assert!(failed.is_empty(), "{failed:#?}");
-    }
-
-    #[test]
-    fn rotation_while_it_is_read_loses_and_doubles_nothing() {
-        each(|world, style| {
-            for _ in 0..5 {
-                world.write("app.log", 50);
-                world.look();
-                world.read();
-                world.write("app.log", 7);
-                world.rotate(style);
-                world.write("app.log", 3);
-                world.look();
-                world.read();
-                world.settle_all();
-            }
-        });
-    }
-
-    #[test]
-    fn several_rotations_between_two_looks_lose_and_double_nothing() {
-        each(|world, style| {
-            for _ in 0..3 {
-                world.write("app.log", 50);
-                world.look();
-                world.read();
-                for _ in 0..3 {
-                    world.write("app.log", 7);
-                    world.rotate(style);
-                }
-                world.write("app.log", 3);
-            }
-        });
-    }
-
-    #[test]
-    fn rotations_while_it_is_stopped_lose_and_double_nothing() {
-        each(|world, style| {
-            for rotations in 1..4 {
-                world.write("app.log", 50);
-                world.look();
-                world.read();
-                world.write("app.log", 5);
-                world.stop_meanwhile(|world| {
-                    for _ in 0..rotations {
-                        world.write("app.log", 11);
-                        world.rotate(style);
-                    }
-                    world.write("app.log", 2);
-                });
-            }
-        });
-    }
-
-    #[test]
-    fn a_line_in_two_pieces_is_one_line_even_across_a_rotation_and_a_stop() {
-        each(|world, style| {
-            world.write("app.log", 3);
-            world.write_in_pieces("app.log", |world| {
-                world.look();
-                world.read();
-                world.stop_meanwhile(|_| {});
-                world.read();
-            });
-            world.rotate(style);
-            world.write("app.log", 3);
-        });
-    }
-
-    #[test]
-    fn unsettled_lines_come_again_after_a_kill() {
-        for style in STYLES {
-            for pattern in PATTERNS {
-                let mut world = World::new(pattern);
-                world.write("app.log", 1000);
-                world.look();
-                world.read();
-                world.commit();
-                world.kill_meanwhile(|world| world.rotate(style));
-                world.finish();
-                assert_eq!(world.problem(false), None, "{style:?} {pattern}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_file_that_is_cut_to_the_same_size_is_read_again() {
-        let mut world = World::new("app.log");
-        world.write("app.log", 5);
-        world.look();
-        world.read();
-        world.clear("app.log");
-        world.write("app.log", 5);
-        world.finish();
-        assert_eq!(world.problem(false), None);
-    }
-
-    #[test]
-    fn a_file_that_is_cut_and_grows_past_its_old_size_is_read_again() {
-        let mut world = World::new("app.log");
-        world.write("app.log", 5);
-        world.look();
-        world.read();
-        world.settle_all();
-        world.commit();
-        world.clear("app.log");
-        world.write("app.log", 9);
-        world.finish();
-        assert_eq!(world.problem(false), None);
-        world.stop_meanwhile(|world| {
-            world.clear("app.log");
-            world.write("app.log", 19);
-        });
-        world.finish();
-        assert_eq!(world.problem(false), None);
-    }
-
-    #[test]
-    fn a_file_with_the_same_first_line_in_its_place_is_another_one() {
-        let mut world = World::new("app.log");
-        for n in 0..4 {
-            let header = "#".repeat(100) + " the same first line in every file\n";
-            let path = world.path("new");
-            world.append("new", header.as_bytes());
-            fs::rename(path, world.path("app.log")).unwrap();
-            world.write("app.log", 20 + n);
-            world.look();
-            world.read();
-            world.settle_all();
-        }
-        world.finish();
-        let headers = world.delivered.remove(&("#".repeat(100) + " the same first line in every file"));
-        assert_eq!((headers, world.problem(false)), (Some(4), None));
-    }
-
-    #[test]
-    fn a_deleted_file_is_read_to_its_end_with_its_last_line() {
-        let mut world = World::new("app.log");
-        world.write("app.log", 5);
-        world.look();
-        world.write("app.log", 500);
-        world.append("app.log", b"the last words");
-        fs::remove_file(world.path("app.log")).unwrap();
-        world.finish();
-        world.finish();
-        assert_eq!(world.delivered.remove("the last words"), Some(1));
-        assert_eq!(world.problem(false), None);
-        assert_eq!(world.db.all().unwrap(), [], "nothing is kept of it");
-    }
-
-    #[test]
-    fn an_inode_that_is_used_again_does_not_bring_its_position() {
-        let mut world = World::new("app.log");
-        for _ in 0..20 {
-            world.write("app.log", 30);
-            world.look();
-            world.read();
-            world.stop_meanwhile(|world| {
-                fs::remove_file(world.path("app.log")).unwrap();
-                world.write("app.log", 40);
-            });
-        }
-        world.finish();
-        assert_eq!(world.problem(false), None);
-    }
-
-    #[test]
-    fn a_link_that_is_switched_leads_to_the_new_file_and_the_old_one_is_finished() {
-        let mut world = World::new("app.log");
-        world.write("one", 10);
-        std::os::unix::fs::symlink(world.path("one"), world.path("app.log")).unwrap();
-        world.look();
-        world.read();
-        world.write("one", 10);
-        world.write("two", 10);
-        std::os::unix::fs::symlink(world.path("two"), world.path("next")).unwrap();
-        fs::rename(world.path("next"), world.path("app.log")).unwrap();
-        world.finish();
-        assert_eq!(world.problem(false), None);
-    }
-
-    #[test]
-    fn compressed_files_are_read_once() {
-        let mut world = World::new("*.gz");
-        world.write("app.log", 5000);
-        world.pack("app.log");
-        world.look();
-        world.read();
-        world.finish();
-        world.stop_meanwhile(|_| {});
-        world.finish();
-        assert_eq!(world.problem(false), None);
-        let row = &world.db.all().unwrap()[0].checkpoint;
-        assert_eq!(row.offset, fs::metadata(world.path("app.log.gz")).unwrap().len());
-    }
-
-    #[test]
-    fn holes_long_lines_and_bytes_that_are_no_text_stop_nothing() {
-        let mut world = World::new("app.log");
-        world.append("app.log", &vec![0; 3_000_000]);
-        world.write("app.log", 1);
-        world.append("app.log", &vec![b'x'; 5_000_000]);
-        world.look();
-        world.read();
-        world.append("app.log", b"end\n");
-        world.append("app.log", b"\xff\xfe\n");
-        world.write("app.log", 1);
-        world.finish();
-        let long = world.delivered.keys().find(|line| line.starts_with('x')).unwrap().clone();
-        assert_eq!(long.len(), LONGEST);
-        assert_eq!(world.delivered.remove(&long), Some(1));
-        assert_eq!(world.delivered.remove("\u{fffd}\u{fffd}"), Some(1));
-        assert_eq!(world.problem(false), None);
-        assert_eq!(world.tailer.counts.long_lines, 1);
-    }
-
-    #[derive(Debug, Clone)]
-    enum Do {
-        Write(u64),
-        Piece,
-        Rotate(usize),
-        Look,
-        Read,
-        Settle(usize),
-        Commit,
-        Kill,
-        Stop,
-    }
-
-    fn any_step() -> impl Strategy<Value = Do> {
-        prop_oneof![
-            6 => (1_u64..400).prop_map(Do::Write),
-            1 => Just(Do::Piece),
-            2 => (0_usize..4).prop_map(Do::Rotate),
-            4 => Just(Do::Look),
-            4 => Just(Do::Read),
-            4 => (0_usize..8).prop_map(Do::Settle),
-            2 => Just(Do::Commit),
-            1 => Just(Do::Kill),
-            1 => Just(Do::Stop),
-        ]
-    }
-
-    fn play(pattern: &str, style: Option<Style>, steps: &[Do]) -> Option<String> {
-        let mut world = World::new(pattern);
-        // Otherwise nobody could know that `app.log.1` was `app.log` once.
-        world.write("app.log", 1);
-        world.look();
-        let (mut was_killed, mut rotations) = (false, 0);
-        for step in steps {
-            match step {
-                Do::Write(lines) => world.write("app.log", *lines),
-                Do::Piece => world.write_in_pieces("app.log", |world| {
-                    world.look();
-                    world.read();
-                }),
-                // No more than are kept.
-                Do::Rotate(_) if rotations >= 7 => {}
-                Do::Rotate(pick) => {
-                    rotations += 1;
-                    world.rotate(style.unwrap_or(STYLES[*pick]));
-                }
-                Do::Look => world.look(),
-                Do::Read => world.read(),
-                Do::Settle(pick) => world.settle(*pick),
-                Do::Commit => world.commit(),
-                Do::Kill => {
-                    was_killed = true;
-                    world.kill();
-                }
-                Do::Stop => world.stop_meanwhile(|_| {}),
-            }
-        }
-        world.finish();
-        world.problem(was_killed)
-    }
-
-    fn worlds() -> ProptestConfig {
-        let mut config = ProptestConfig { max_shrink_iters: 400, ..ProptestConfig::default() };
-        if std::env::var_os("PROPTEST_RNG_SEED").is_none() && std::env::var_os("PROPTEST_CASES").is_none() {
-            config.rng_seed = RngSeed::Fixed(20_261_122);
-            config.cases = 100;
-        }
-        config
-    }
-
-    proptest! {
-        // The same worlds every time; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` ask for others.
-        #![proptest_config(worlds())]
-
-        #[test]
-        fn whatever_happens_nothing_is_lost_and_only_a_kill_doubles(
-            pattern in 0_usize..2,
-            style in 0_usize..4,
-            steps in prop::collection::vec(any_step(), 1..60)
-        ) {
-            let problem = play(PATTERNS[pattern], Some(STYLES[style]), &steps);
-            prop_assert!(problem.is_none(), "{} {:?}: {}", PATTERNS[pattern], STYLES[style], problem.unwrap());
-        }
-    }
 }

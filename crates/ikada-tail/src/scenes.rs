@@ -1,0 +1,235 @@
+//! What happens to files, scene by scene.
+
+use std::fs;
+
+use crate::settings::LONGEST;
+use crate::world::{PATTERNS, STYLES, Style, World};
+
+fn each(test: impl Fn(&mut World, Style)) {
+    let mut failed = Vec::new();
+    for style in STYLES {
+        for pattern in PATTERNS {
+            let mut world = World::new(pattern);
+            test(&mut world, style);
+            world.finish();
+            if let Some(problem) = world.problem(false) {
+                failed.push(format!("{style:?} {pattern}: {problem}"));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn rotation_while_it_is_read_loses_and_doubles_nothing() {
+    each(|world, style| {
+        for _ in 0..5 {
+            world.write("app.log", 50);
+            world.look();
+            world.read();
+            world.write("app.log", 7);
+            world.rotate(style);
+            world.write("app.log", 3);
+            world.look();
+            world.read();
+            world.settle_all();
+        }
+    });
+}
+
+#[test]
+fn several_rotations_between_two_looks_lose_and_double_nothing() {
+    each(|world, style| {
+        for _ in 0..3 {
+            world.write("app.log", 50);
+            world.look();
+            world.read();
+            for _ in 0..3 {
+                world.write("app.log", 7);
+                world.rotate(style);
+            }
+            world.write("app.log", 3);
+        }
+    });
+}
+
+#[test]
+fn rotations_while_it_is_stopped_lose_and_double_nothing() {
+    each(|world, style| {
+        for rotations in 1..4 {
+            world.write("app.log", 50);
+            world.look();
+            world.read();
+            world.write("app.log", 5);
+            world.stop_meanwhile(|world| {
+                for _ in 0..rotations {
+                    world.write("app.log", 11);
+                    world.rotate(style);
+                }
+                world.write("app.log", 2);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_line_in_two_pieces_is_one_line_even_across_a_rotation_and_a_stop() {
+    each(|world, style| {
+        world.write("app.log", 3);
+        world.write_in_pieces("app.log", |world| {
+            world.look();
+            world.read();
+            world.stop_meanwhile(|_| {});
+            world.read();
+        });
+        world.rotate(style);
+        world.write("app.log", 3);
+    });
+}
+
+#[test]
+fn unsettled_lines_come_again_after_a_kill() {
+    for style in STYLES {
+        for pattern in PATTERNS {
+            let mut world = World::new(pattern);
+            world.write("app.log", 1000);
+            world.look();
+            world.read();
+            world.commit();
+            world.kill_meanwhile(|world| world.rotate(style));
+            world.finish();
+            assert_eq!(world.problem(false), None, "{style:?} {pattern}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_to_the_same_size_is_read_again() {
+    let mut world = World::new("app.log");
+    world.write("app.log", 5);
+    world.look();
+    world.read();
+    world.clear("app.log");
+    world.write("app.log", 5);
+    world.finish();
+    assert_eq!(world.problem(false), None);
+}
+
+#[test]
+fn a_file_that_is_cut_and_grows_past_its_old_size_is_read_again() {
+    let mut world = World::new("app.log");
+    world.write("app.log", 5);
+    world.look();
+    world.read();
+    world.settle_all();
+    world.commit();
+    world.clear("app.log");
+    world.write("app.log", 9);
+    world.finish();
+    assert_eq!(world.problem(false), None);
+    world.stop_meanwhile(|world| {
+        world.clear("app.log");
+        world.write("app.log", 19);
+    });
+    world.finish();
+    assert_eq!(world.problem(false), None);
+}
+
+#[test]
+fn a_file_with_the_same_first_line_in_its_place_is_another_one() {
+    let mut world = World::new("app.log");
+    for n in 0..4 {
+        let header = "#".repeat(100) + " the same first line in every file\n";
+        let path = world.path("new");
+        world.append("new", header.as_bytes());
+        fs::rename(path, world.path("app.log")).unwrap();
+        world.write("app.log", 20 + n);
+        world.look();
+        world.read();
+        world.settle_all();
+    }
+    world.finish();
+    let headers = world.delivered.remove(&("#".repeat(100) + " the same first line in every file"));
+    assert_eq!((headers, world.problem(false)), (Some(4), None));
+}
+
+#[test]
+fn a_deleted_file_is_read_to_its_end_with_its_last_line() {
+    let mut world = World::new("app.log");
+    world.write("app.log", 5);
+    world.look();
+    world.write("app.log", 500);
+    world.append("app.log", b"the last words");
+    fs::remove_file(world.path("app.log")).unwrap();
+    world.finish();
+    world.finish();
+    assert_eq!(world.delivered.remove("the last words"), Some(1));
+    assert_eq!(world.problem(false), None);
+    assert_eq!(world.db.all().unwrap(), [], "nothing is kept of it");
+}
+
+#[test]
+fn an_inode_that_is_used_again_does_not_bring_its_position() {
+    let mut world = World::new("app.log");
+    for _ in 0..20 {
+        world.write("app.log", 30);
+        world.look();
+        world.read();
+        world.stop_meanwhile(|world| {
+            fs::remove_file(world.path("app.log")).unwrap();
+            world.write("app.log", 40);
+        });
+    }
+    world.finish();
+    assert_eq!(world.problem(false), None);
+}
+
+#[test]
+fn a_link_that_is_switched_leads_to_the_new_file_and_the_old_one_is_finished() {
+    let mut world = World::new("app.log");
+    world.write("one", 10);
+    std::os::unix::fs::symlink(world.path("one"), world.path("app.log")).unwrap();
+    world.look();
+    world.read();
+    world.write("one", 10);
+    world.write("two", 10);
+    std::os::unix::fs::symlink(world.path("two"), world.path("next")).unwrap();
+    fs::rename(world.path("next"), world.path("app.log")).unwrap();
+    world.finish();
+    assert_eq!(world.problem(false), None);
+}
+
+#[test]
+fn compressed_files_are_read_once() {
+    let mut world = World::new("*.gz");
+    world.write("app.log", 5000);
+    world.pack("app.log");
+    world.look();
+    world.read();
+    world.finish();
+    world.stop_meanwhile(|_| {});
+    world.finish();
+    assert_eq!(world.problem(false), None);
+    let row = &world.db.all().unwrap()[0].checkpoint;
+    assert_eq!(row.offset, fs::metadata(world.path("app.log.gz")).unwrap().len());
+}
+
+#[test]
+fn holes_long_lines_and_bytes_that_are_no_text_stop_nothing() {
+    let mut world = World::new("app.log");
+    world.append("app.log", &vec![0; 3_000_000]);
+    world.write("app.log", 1);
+    world.append("app.log", &vec![b'x'; 5_000_000]);
+    world.look();
+    world.read();
+    world.append("app.log", b"end\n");
+    world.append("app.log", b"\xff\xfe\n");
+    world.write("app.log", 1);
+    world.finish();
+    let long = world.delivered.keys().find(|line| line.starts_with('x')).unwrap().clone();
+    assert_eq!(long.len(), LONGEST);
+    assert_eq!(world.delivered.remove(&long), Some(1));
+    assert_eq!(world.delivered.remove("\u{fffd}\u{fffd}"), Some(1));
+    assert_eq!(world.problem(false), None);
+    assert_eq!(world.tailer.counts.long_lines, 1);
+}
