@@ -37,7 +37,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 impl Lines {
     /// Writes lines until there are so many bytes.
     pub(crate) fn write(kind: Kind, bytes: u64) -> Result<Lines> {
-        let folder = tempfile::Builder::new().prefix("ikada-bench-file-").tempdir()?;
+        let top = std::env::temp_dir().canonicalize().context("there is no folder for temporary files")?;
+        let folder = tempfile::Builder::new().prefix("ikada-bench-file-").tempdir_in(top)?;
         let mut lines = Lines { folder, count: 0, bytes: 0 };
         let mut file = BufWriter::with_capacity(1 << 20, File::create(lines.path())?);
         let mut dice = Dice::new(7);
@@ -61,8 +62,17 @@ impl Lines {
         self.folder.path().join("app.log")
     }
 
+    /// Reads it once, so that whoever is measured next finds it in the kernel's cache: Fluent Bit puts what it has read out of there
+    /// (`file_cache_advise`), and the next reader would have to wait for the disk.
+    pub(crate) fn warm(&self) -> Result<()> {
+        let mut file = File::open(self.path()).context("cannot read the file of lines")?;
+        std::io::copy(&mut file, &mut std::io::sink()).context("cannot read the file of lines")?;
+        Ok(())
+    }
+
     /// What `wc -l` takes for it.
     pub(crate) fn measure_wc(&self, base: Measured) -> Result<Measured> {
+        self.warm()?;
         let machine = process::machine_cpu_seconds();
         let start = Instant::now();
         let mut child = Command::new("wc")

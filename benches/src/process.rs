@@ -1,6 +1,7 @@
 //! What the kernel knows of a process, and of the machine.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -32,6 +33,17 @@ pub(crate) fn memory(pid: u32) -> u64 {
 /// Bytes that a process has read, from files and sockets alike (`rchar`, proc(5)).
 pub(crate) fn bytes_read(pid: u32) -> u64 {
     read(pid, "io").ok().and_then(|text| status_number(&text, "rchar")).unwrap_or_default()
+}
+
+/// How far a process has read an open file with `read`; `None` if it has not opened it, or reads at positions of its own.
+pub(crate) fn position(pid: u32, file: &Path) -> Option<u64> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+    let numbers = open.filter(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == file));
+    let position = |entry: fs::DirEntry| {
+        let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", entry.file_name().display())).ok()?;
+        status_number(&info, "pos")
+    };
+    numbers.filter_map(position).max().filter(|position| *position > 0)
 }
 
 /// How often threads of a process went to sleep by themselves, and so were woken up; threads that are alive only.
@@ -111,6 +123,18 @@ mod tests {
         assert_eq!(status_number(status, "VmHWM"), Some(2048));
         assert_eq!(status_number(status, "voluntary_ctxt_switches"), Some(5));
         assert_eq!(status_number(status, "VmRSS"), None);
+    }
+
+    #[test]
+    fn a_position_is_that_of_the_file_and_none_where_nothing_was_read() {
+        use std::io::Read;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap().join("lines");
+        fs::write(&path, [b'x'; 100]).unwrap();
+        let mut file = fs::File::open(&path).unwrap();
+        assert_eq!(position(std::process::id(), &path), None);
+        file.read_exact(&mut [0; 40]).unwrap();
+        assert_eq!(position(std::process::id(), &path), Some(40));
     }
 
     #[test]

@@ -123,8 +123,9 @@ fn written(base: Measured, job: &Job<'_>, shape: Shape, volume: Volume) -> Resul
     let stage = Stage::set(job, None)?;
     let start = Instant::now();
     let written = load.play(&stage.socket(), volume).with_context(|| stage.router.last_lines())?;
+    let taken = start.elapsed();
     let memory = process::peak_memory(stage.router.pid());
-    let (measured, stage) = deliver(base, job, stage, written, start, memory)?;
+    let (measured, stage) = deliver(base, job, stage, written, (start, taken), memory)?;
     stage.end()?;
     Ok(measured)
 }
@@ -132,26 +133,28 @@ fn written(base: Measured, job: &Job<'_>, shape: Shape, volume: Volume) -> Resul
 /// Lets the router read a file. The clock starts with the router.
 fn read(base: Measured, job: &Job<'_>) -> Result<Measured> {
     let file = job.file.context("there is no file to read")?;
+    file.warm()?;
     let stage = Stage::set(job, None)?;
     let mut memory = 0;
-    stage.wait_until_read(file.bytes, &mut memory)?;
+    let taken = stage.wait_until_read(file, &mut memory)? - stage.began;
     let written = Written { records: file.count, bytes: file.bytes, reconnects: 0 };
-    let start = stage.began;
-    let (measured, stage) = deliver(base, job, stage, written, start, memory)?;
+    let times = (stage.began, taken);
+    let (measured, stage) = deliver(base, job, stage, written, times, memory)?;
     stage.end()?;
     Ok(measured)
 }
 
-/// Waits until everything that the router has just read is delivered, and reads the meters.
+/// Waits until everything that the router has read is delivered, and reads the meters. `times` says when the load began, and how long
+/// the router took to read it.
 pub(crate) fn deliver(
     base: Measured,
     job: &Job<'_>,
     stage: Stage,
     written: Written,
-    start: Instant,
+    times: (Instant, Duration),
     mut memory: u64,
 ) -> Result<(Measured, Stage)> {
-    let taken = start.elapsed();
+    let (start, taken) = times;
     let expected = written.records * job.scenario.outputs.len() as u64;
     let delivered = match &stage.sink {
         None => stage.wait_until_processed(job.scenario.setup, expected, taken)?,

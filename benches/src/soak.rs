@@ -50,8 +50,9 @@ pub(crate) fn run(base: Measured, job: &Job<'_>, shape: Shape, rate: u64) -> Res
         Ok((written.with_context(|| stage.router.last_lines())?, readings))
     })?;
     let slope = Slope { minutes: start.elapsed().as_secs_f64() / 60.0, ..slope(&readings) };
+    let times = (start, start.elapsed());
     let memory = process::peak_memory(stage.router.pid());
-    let (measured, stage) = run::deliver(base, job, stage, written, start, memory)?;
+    let (measured, stage) = run::deliver(base, job, stage, written, times, memory)?;
     let books = Books::of(&stage.end()?);
     let balanced = books.map(|books| books.balance(measured.records));
     Ok(Measured { slope: Some(slope), balanced, ..measured })

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::configuration::{self, Places};
 use crate::http::get_json;
-use crate::lines;
+use crate::lines::{self, Lines};
 use crate::process;
 use crate::router::Router;
 use crate::run::{Job, Measured};
@@ -20,6 +20,10 @@ use crate::sink::{Arrived, Sink};
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How often it is looked how much of a file was read.
 const LOOK_AT_FILE: Duration = Duration::from_millis(2);
+/// When a file was read and nothing more is for so long, its end is reached.
+const AT_END: Duration = Duration::from_millis(250);
+/// Bytes that are read meanwhile without a file: timers, wake-ups.
+const NOT_A_FILE: u64 = 1_000;
 /// When nothing has arrived for so long, the rest is counted as lost. Longer than a first retry takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// When a router has used no CPU for so long, it has nothing more to do.
@@ -119,22 +123,33 @@ impl Stage {
         })
     }
 
-    /// Waits until the router has read so many bytes of a file; `memory` is the most that it has taken meanwhile.
-    pub(crate) fn wait_until_read(&self, bytes: u64, memory: &mut u64) -> Result<()> {
+    /// Waits until the router has read a file; returns when that was. `memory` is the most that it has taken meanwhile.
+    ///
+    /// The kernel counts all bytes that a process reads, those of its start too, so the count alone runs ahead of the file: it has to have
+    /// come to rest, and where the process reads on from a position, that has to be the end.
+    pub(crate) fn wait_until_read(&self, file: &Lines, memory: &mut u64) -> Result<Instant> {
+        let (pid, path) = (self.router.pid(), file.path());
         let mut last = (Instant::now(), 0);
         loop {
-            let read = process::bytes_read(self.router.pid());
-            if read >= bytes {
-                return Ok(());
-            }
-            if read > last.1 {
+            let read = process::bytes_read(pid);
+            if read > last.1 + NOT_A_FILE {
                 last = (Instant::now(), read);
             }
-            self.router.must_run()?;
-            if last.0.elapsed() > PATIENCE {
-                bail!("it does not read on after {read} of {bytes} bytes:\n{}", self.router.last_lines());
+            let rests = last.0.elapsed();
+            let is_whole = read >= file.bytes
+                && process::position(pid, &path).is_none_or(|position| position >= file.bytes);
+            if is_whole && rests > AT_END {
+                return Ok(last.0);
             }
-            *memory = process::peak_memory(self.router.pid()).max(*memory);
+            self.router.must_run()?;
+            if rests > PATIENCE {
+                bail!(
+                    "it does not read on after {read} of {} bytes:\n{}",
+                    file.bytes,
+                    self.router.last_lines()
+                );
+            }
+            *memory = process::peak_memory(pid).max(*memory);
             std::thread::sleep(LOOK_AT_FILE);
         }
     }
