@@ -9,7 +9,7 @@ mod paths;
 mod routes;
 mod tags;
 
-use ikada_config::Pipeline;
+use ikada_config::{Instance, Pipeline};
 use ikada_diag::{Diagnostic, Diagnostics, codes};
 
 pub(crate) use paths::unreadable_paths;
@@ -28,6 +28,17 @@ pub(crate) fn look_over(config: &Pipeline, found: &mut Diagnostics) {
     routes::check(config, found);
     cycles::check(config, found);
     upstreams(config, found);
+    unread_metrics(config, found);
+}
+
+/// Finds filters that count for a metrics endpoint which is not served.
+fn unread_metrics(config: &Pipeline, found: &mut Diagnostics) {
+    let counts = |filter: &&Instance| filter.plugin.value == "log_to_metrics";
+    for filter in config.filters.iter().filter(counts).filter(|_| !config.service.http_server) {
+        let message = "nobody can read what this filter counts: the HTTP server is off";
+        let finding = Diagnostic::warning(codes::NO_EFFECT, message).at(filter.plugin.span);
+        found.push(finding.help("type `HTTP_Server On` in `[SERVICE]`; /api/v2/metrics/prometheus shows it"));
+    }
 }
 
 /// Finds outputs whose group of servers is nowhere. A file that cannot be read has its finding already.
