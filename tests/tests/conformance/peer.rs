@@ -264,7 +264,7 @@ fn close(stream: &TcpStream) {
 
 /// Makes sure that there is something to look at; `false` at the end of the connection.
 fn more(stream: &mut TcpStream, pending: &mut Vec<u8>) -> bool {
-    pending.is_empty().then(|| read_some(stream, pending)).unwrap_or(true)
+    !pending.is_empty() || read_some(stream, pending)
 }
 
 fn read_some(stream: &mut TcpStream, pending: &mut Vec<u8>) -> bool {

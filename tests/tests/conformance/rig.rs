@@ -120,7 +120,7 @@ impl Rig {
             Some(peer) => peer.harm(harm(trouble), when),
             None => {
                 let (service, call) = self.kind.service();
-                drop(self.aws.faults().add(Fault::new(fault(trouble)).on(service, call).when(when)));
+                self.aws.faults().add(Fault::new(fault(trouble)).on(service, call).when(when));
             }
         }
     }

@@ -198,12 +198,13 @@ pub(crate) fn records_wait_for_a_destination_that_is_missing(kind: Kind) {
         Kind::kinesis_streams => "create data stream",
         _ => "names none that exists",
     });
-    match kind {
-        Kind::cloudwatch_logs => drop(rig.aws.cloudwatch().create_log_group("app")),
-        Kind::kinesis_firehose => drop(rig.aws.firehose().create_delivery_stream("app")),
-        Kind::kinesis_streams => drop(rig.aws.kinesis().create_stream("app")),
-        _ => drop(rig.aws.s3().create_bucket("app")),
-    }
+    let is_new = match kind {
+        Kind::cloudwatch_logs => rig.aws.cloudwatch().create_log_group("app"),
+        Kind::kinesis_firehose => rig.aws.firehose().create_delivery_stream("app"),
+        Kind::kinesis_streams => rig.aws.kinesis().create_stream("app"),
+        _ => rig.aws.s3().create_bucket("app"),
+    };
+    assert!(is_new);
     once(&rig, &mut router, FEW);
 }
 
