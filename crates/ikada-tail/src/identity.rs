@@ -64,6 +64,10 @@ impl Head {
         Self(bytes[..bytes.len().min(HEAD)].to_vec())
     }
 
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -101,16 +101,9 @@ fn making(
         return all.map(|all| Making::Joined(all.into()));
     }
     if options.docker_mode {
-        if let Some(parser) = &options.docker_mode_parser {
-            diagnostics.push(
-                Diagnostic::error(codes::UNSUPPORTED_OPTION, "`Docker_Mode_Parser` is not supported")
-                    .at(parser.span)
-                    .help("`multiline.parser docker` joins Docker's lines; the filter `multiline` joins what they hold"),
-            );
-            return None;
-        }
         let parser = find(&options.parser, diagnostics)?;
-        return Some(Making::Docker { parser, wait: options.docker_mode_flush.0 });
+        let first = find(&options.docker_mode_parser, diagnostics)?;
+        return Some(Making::Docker { parser, first, wait: options.docker_mode_flush.0 });
     }
     if options.multiline {
         ignored("Multiline On", diagnostics);
@@ -146,9 +139,9 @@ fn settings(
             None
         }
     });
-    for encoding in [&options.unicode_encoding, &options.generic_encoding].into_iter().flatten() {
+    if let Some(encoding) = &options.generic_encoding {
         is_sound = false;
-        let message = "text in other encodings than UTF-8 is not supported yet";
+        let message = "text in other encodings than UTF-8 and UTF-16 is not supported yet";
         diagnostics.push(
             Diagnostic::error(codes::UNSUPPORTED_OPTION, message)
                 .at(encoding.span)
@@ -191,6 +184,7 @@ fn settings(
         exit_on_eof: options.exit_on_eof,
         is_told: options.inotify_watcher,
         compare_name: options.db_compare_filename,
+        encoding: options.unicode_encoding,
     })
 }
 

@@ -26,7 +26,12 @@ pub(crate) enum Making {
     /// `Multiline On` (reference, inputs §3.10).
     Old { first: Arc<Parser>, more: Vec<Arc<Parser>>, wait: Duration },
     /// `Docker_Mode On`.
-    Docker { parser: Option<Arc<Parser>>, wait: Duration },
+    Docker {
+        parser: Option<Arc<Parser>>,
+        /// `Docker_Mode_Parser`: takes the first line of a record.
+        first: Option<Arc<Parser>>,
+        wait: Duration,
+    },
 }
 
 impl Making {
@@ -92,7 +97,9 @@ impl Joining {
                 lines.push(first, more, line, emit);
                 true
             }
-            (Self::Docker(lines), Making::Docker { parser, .. }) => lines.push(parser.as_deref(), line, emit),
+            (Self::Docker(lines), Making::Docker { parser, first, .. }) => {
+                lines.push(parser.as_deref(), first.as_deref(), line, emit)
+            }
             _ => true,
         }
     }
@@ -255,6 +262,10 @@ pub(crate) struct DockerLines {
     /// The last line, up to and from its text on: its other keys count.
     before: Vec<u8>,
     after: Vec<u8>,
+    /// Whether the text so far ends in a line feed.
+    is_complete: bool,
+    /// Whether a first line was ever seen.
+    has_first: bool,
     scratch: Vec<u8>,
 }
 
@@ -262,10 +273,26 @@ pub(crate) struct DockerLines {
 const MOST_DOCKER: usize = 16 << 20;
 
 impl DockerLines {
-    fn push(&mut self, parser: Option<&Parser>, line: Line<'_>, emit: &mut Emit<'_>) -> Fits {
+    fn push(
+        &mut self,
+        parser: Option<&Parser>,
+        first: Option<&Parser>,
+        line: Line<'_>,
+        emit: &mut Emit<'_>,
+    ) -> Fits {
         let text = without_return(line.text);
+        let mut fits = true;
+        if let Some(first) = first {
+            self.scratch.clear();
+            let is_first = first.parse(text, line.time, &mut self.scratch).is_ok();
+            self.has_first |= is_first;
+            // Until a first line was seen every whole line is a record (reference, inputs §3.10).
+            if self.is_complete && (is_first || !self.has_first) {
+                fits = self.finish(parser, emit);
+            }
+        }
         let Some((from, to)) = log_of(text) else {
-            let fits = self.finish(parser, emit);
+            fits &= self.finish(parser, emit);
             return record(parser, text, line.time, line.start.offset, &mut self.scratch, emit) && fits;
         };
         if self.start.is_none() {
@@ -280,13 +307,15 @@ impl DockerLines {
         self.after.extend_from_slice(&text[to..]);
         self.last = line.start.offset;
         self.touched = line.now;
-        if log.ends_with(b"\\n") || self.log.len() > MOST_DOCKER {
-            return self.finish(parser, emit);
+        self.is_complete = log.ends_with(b"\\n");
+        if self.is_complete && first.is_none() || self.log.len() > MOST_DOCKER {
+            fits &= self.finish(parser, emit);
         }
-        true
+        fits
     }
 
     fn finish(&mut self, parser: Option<&Parser>, emit: &mut Emit<'_>) -> Fits {
+        self.is_complete = false;
         if self.start.take().is_none() {
             return true;
         }
@@ -372,7 +401,7 @@ mod tests {
     #[test]
     fn docker_lines_are_joined_up_to_the_line_feed() {
         let parser = Parsers::new().get("docker");
-        let making = Making::Docker { parser, wait: Duration::from_secs(4) };
+        let making = Making::Docker { parser, first: None, wait: Duration::from_secs(4) };
         let lines = [
             r#"{"log":"one\n","stream":"stdout"}"#,
             r#"{"log":"part \"1\" ","stream":"a"}"#,
@@ -387,6 +416,28 @@ mod tests {
                 r#"{"log":"part \"1\" part 2\n","stream":"b","at":69}"#,
                 r#"{"at":101,"log":"no json"}"#,
                 r#"{"log":"never ends","stream":"c","at":109}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn with_a_parser_for_first_lines_whole_docker_lines_are_joined_too() {
+        let first = Parsers::new().get("json");
+        let making = Making::Docker { parser: None, first, wait: Duration::from_secs(4) };
+        // What is no JSON as a whole is no first line here.
+        let lines = [
+            r#"-{"log":"0\n"}"#,
+            r#"{"log":"a\n"}"#,
+            r#"-{"log":"b"}"#,
+            r#"-{"log":"c\n"}"#,
+            r#"{"log":"d\n"}"#,
+        ];
+        assert_eq!(
+            records(&making, &lines),
+            [
+                r#"{"at":0,"log":"-{\"log\":\"0\\n\"}"}"#,
+                r#"{"at":42,"log":"-{\"log\":\"a\\nbc\\n\"}"}"#,
+                r#"{"at":57,"log":"{\"log\":\"d\\n\"}"}"#,
             ]
         );
     }

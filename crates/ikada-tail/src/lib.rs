@@ -56,6 +56,7 @@ mod scenes;
 mod settings;
 mod tag;
 mod tailer;
+mod unicode;
 mod watch;
 mod watermark;
 #[cfg(test)]
@@ -65,7 +66,7 @@ use ikada_options::Options;
 use ikada_plugin::registry::InputPlugin;
 
 pub use input::build;
-pub use options::{JournalMode, Sync, TailOptions};
+pub use options::{JournalMode, Sync, TailOptions, UnicodeEncoding};
 
 /// The inputs of this crate.
 #[must_use]

@@ -18,6 +18,7 @@ use crate::known::Candidate;
 use crate::record::{Emit, cut_at, without_return};
 use crate::settings::{READ, Settings};
 use crate::tailer::{Start, Tailer};
+use crate::unicode::Order;
 
 /// What a look into a file led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,6 +215,7 @@ impl Tailer {
         if file.head.len() < HEAD {
             file.head.grow(from, data);
         }
+        let order = Order::of(self.settings.encoding, &file.head);
         let (tag, shown) = (file.tag.clone(), file.shown.clone());
         let builder = self.parcels.builder(&tag);
         let (entries, size) = (builder.len(), builder.size());
@@ -226,6 +228,8 @@ impl Tailer {
             long: 0,
             seen: 0,
             misfits: 0,
+            order,
+            wide: String::new(),
             scratch: &mut self.scratch,
             emit: Emit { rule: &self.settings.records, out: builder, path: &shown },
         };
@@ -390,6 +394,9 @@ struct Taker<'t> {
     seen: usize,
     /// Lines that the parser did not take.
     misfits: u64,
+    /// For text in UTF-16.
+    order: Option<Order>,
+    wide: String,
     scratch: &'t mut Vec<u8>,
     emit: Emit<'t>,
 }
@@ -403,17 +410,30 @@ impl Taker<'_> {
         }
         let base = self.file.place.offset;
         let mut start = begin;
-        for at in memchr_iter(b'\n', &data[begin..]) {
-            let end = begin + at;
-            self.line(&data[start..end], base + (start - begin) as u64, &data[begin..start]);
-            start = end + 1;
+        if let Some(order) = self.order {
+            for at in order.ends(&data[begin..]) {
+                let end = begin + at;
+                self.wide_line(order, &data[start..end], base + (start - begin) as u64, &data[begin..start]);
+                start = end + 2;
+            }
+        } else {
+            for at in memchr_iter(b'\n', &data[begin..]) {
+                let end = begin + at;
+                self.line(&data[start..end], base + (start - begin) as u64, &data[begin..start]);
+                start = end + 1;
+            }
         }
         // Holes that `copytruncate` leaves when the writer goes on where it was: they belong to no line.
-        start += data[start..].iter().take_while(|byte| **byte == 0).count();
+        let holes = data[start..].iter().take_while(|byte| **byte == 0).count();
+        start += if self.order.is_some() { holes & !1 } else { holes };
         let rest = &data[start..];
         let is_long = rest.len() > self.settings.longest;
         if is_last && !rest.is_empty() || is_long {
-            self.line(rest, base + (start - begin) as u64, &data[begin..start]);
+            let (offset, before) = (base + (start - begin) as u64, &data[begin..start]);
+            match self.order {
+                Some(order) => self.wide_line(order, rest, offset, before),
+                None => self.line(rest, offset, before),
+            }
         }
         if is_last {
             start = data.len();
@@ -431,7 +451,10 @@ impl Taker<'_> {
     /// Goes on in a line that is too long. Returns where the next one starts.
     fn skip_on(&mut self, data: &[u8]) -> usize {
         let Some(mut skip) = self.file.skip else { return 0 };
-        let end = memchr(b'\n', data);
+        let end = match self.order {
+            Some(order) => order.ends(data).next().map(|end| end + 1),
+            None => memchr(b'\n', data),
+        };
         let begin = end.map_or(data.len(), |end| end + 1);
         skip.advance(&data[..begin]);
         self.seen = begin;
@@ -441,6 +464,14 @@ impl Taker<'_> {
             self.file.skip = None;
         }
         begin
+    }
+
+    /// Takes a line of UTF-16.
+    fn wide_line(&mut self, order: Order, line: &[u8], offset: u64, before: &[u8]) {
+        let mut wide = mem::take(&mut self.wide);
+        order.decode(line, &mut wide);
+        self.line(wide.as_bytes(), offset, before);
+        self.wide = wide;
     }
 
     /// Takes a line at `offset`, behind `before`.

@@ -127,12 +127,26 @@ pub struct TailOptions {
     pub docker_mode_flush: Seconds,
     /// Parser that takes the first line of a record in Docker mode.
     pub docker_mode_parser: Option<Spanned<String>>,
-    /// Not supported yet: text is taken as it is.
-    #[option(name = "unicode.encoding")]
-    pub unicode_encoding: Option<Spanned<String>>,
+    /// Encoding of the files; records are UTF-8. Without it text is taken as it is.
+    #[option(name = "unicode.encoding", example = "auto")]
+    pub unicode_encoding: Option<UnicodeEncoding>,
     /// Not supported yet: text is taken as it is.
     #[option(name = "generic.encoding")]
     pub generic_encoding: Option<Spanned<String>>,
+}
+
+/// Encoding of a file's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
+pub enum UnicodeEncoding {
+    /// What the file's first bytes say: UTF-16 if it begins with a byte order mark of it, else UTF-8.
+    #[choice("auto")]
+    Auto,
+    /// UTF-16, the low byte first.
+    #[choice("UTF-16LE", "UTF16-LE")]
+    Utf16Le,
+    /// UTF-16, the high byte first.
+    #[choice("UTF-16BE", "UTF16-BE")]
+    Utf16Be,
 }
 
 /// SQLite's `synchronous`.

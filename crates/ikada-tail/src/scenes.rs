@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::options::UnicodeEncoding;
 use crate::settings::LONGEST;
 use crate::world::{PATTERNS, STYLES, Style, World};
 
@@ -232,4 +233,127 @@ fn holes_long_lines_and_bytes_that_are_no_text_stop_nothing() {
     assert_eq!(world.delivered.remove("\u{fffd}\u{fffd}"), Some(1));
     assert_eq!(world.problem(false), None);
     assert_eq!(world.tailer.counts.long_lines, 1);
+}
+
+#[test]
+fn a_rotated_file_that_is_packed_after_it_was_read_and_closed_is_not_read_again() {
+    for pattern in PATTERNS {
+        for meanwhile in 0..3 {
+            let mut world = World::new(pattern);
+            world.write("app.log", 200);
+            world.deliver();
+            world.rotate(Style::Rename);
+            world.wait();
+            world.deliver();
+            // The second rotation packs what is `app.log.1` now.
+            match meanwhile {
+                0 => world.rotate(Style::Compress),
+                1 => world.stop_meanwhile(|world| world.rotate(Style::Compress)),
+                _ => world.rotate_with(Style::Compress, &mut |world| world.stop_meanwhile(|_| {})),
+            }
+            world.finish();
+            world.stop_meanwhile(|_| {});
+            world.finish();
+            assert_eq!(world.problem(false), None, "{pattern} {meanwhile}");
+        }
+    }
+}
+
+#[test]
+fn what_was_read_and_is_gone_is_known_when_it_comes_back_packed_even_after_a_restart() {
+    let mut world = World::new("app.log*");
+    world.write("app.log", 200);
+    world.deliver();
+    world.rotate(Style::Rename);
+    world.deliver();
+    let text = fs::read(world.path("app.log.1")).unwrap();
+    fs::remove_file(world.path("app.log.1")).unwrap();
+    world.finish();
+    assert_eq!(world.db.past("tail.0").unwrap().len(), 1, "it is remembered");
+    world.stop_meanwhile(|world| {
+        world.append("app.log.1", &text);
+        world.pack("app.log.1");
+    });
+    world.finish();
+    assert_eq!(world.problem(false), None);
+}
+
+#[test]
+fn an_inode_that_is_used_again_while_it_runs_neither_loses_nor_doubles() {
+    let mut world = World::new("app.log*");
+    for round in 0..20 {
+        world.write("app.log", 30);
+        world.deliver();
+        world.rotate(Style::Rename);
+        world.deliver();
+        // Closed, deleted, and its inode is free for the next one.
+        world.wait();
+        fs::remove_file(world.path("app.log.1")).unwrap();
+        if round % 2 == 0 {
+            fs::remove_file(world.path("app.log")).unwrap();
+        }
+        world.write("app.log", 40);
+        world.write("app.log.other", 5);
+        world.deliver();
+        world.prune(0);
+        fs::remove_file(world.path("app.log.other")).unwrap();
+    }
+    world.finish();
+    assert_eq!(world.problem(false), None);
+}
+
+#[test]
+fn a_copy_and_its_cut_original_are_told_apart_across_restarts() {
+    for pattern in PATTERNS {
+        for style in [Style::CopyTruncate, Style::CopyOver] {
+            let mut world = World::new(pattern);
+            for _ in 0..4 {
+                world.write("app.log", 100);
+                world.deliver();
+                world.rotate_with(style, &mut |world| world.stop_meanwhile(|_| {}));
+                world.write("app.log", 50);
+                world.stop_meanwhile(|world| world.write("app.log", 10));
+            }
+            world.finish();
+            assert_eq!(world.problem(false), None, "{pattern} {style:?}");
+        }
+    }
+}
+
+#[test]
+fn text_in_utf_16_is_read_line_by_line_whatever_piece_it_comes_in() {
+    for big in [false, true] {
+        let mut world = World::new("app.log");
+        world.tailer.settings.encoding = Some(UnicodeEncoding::Auto);
+        let text = "\u{feff}\u{76e3}\u{67fb}1\r\n\u{a00}\u{1f600}\nlast";
+        let pair = |unit: u16| if big { unit.to_be_bytes() } else { unit.to_le_bytes() };
+        let bytes: Vec<u8> = text.encode_utf16().flat_map(pair).collect();
+        for piece in bytes.chunks(3) {
+            world.append("app.log", piece);
+            world.look();
+            world.read();
+        }
+        world.finish();
+        assert_eq!(world.order, ["\u{76e3}\u{67fb}1", "\u{a00}\u{1f600}"], "an unfinished line waits");
+        world.append("app.log", &"\n".encode_utf16().flat_map(pair).collect::<Vec<_>>());
+        world.finish();
+        assert_eq!(world.order[2..], ["last"]);
+    }
+}
+
+#[test]
+fn each_file_has_its_turn_after_so_many_bytes() {
+    let mut world = World::new("*.log");
+    world.tailer.settings.turn = 1;
+    // Longer than one read, so that a turn does not end the file.
+    for name in ["a.log", "b.log"] {
+        for n in 0..8 {
+            world.append(name, format!("{name} {n} {}\n", "x".repeat(200_000)).as_bytes());
+        }
+    }
+    world.finish();
+    let files: Vec<_> = world.order.iter().map(|line| &line[..1]).collect();
+    let changes = files.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert_eq!(files.len(), 16);
+    assert!(changes > 4, "{files:?}");
 }

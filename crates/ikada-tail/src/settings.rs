@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::join::Making;
+use crate::options::UnicodeEncoding;
 use crate::pattern::PathPattern;
 use crate::record::RecordRule;
 use crate::tag::TagRule;
@@ -38,4 +39,5 @@ pub(crate) struct Settings {
     pub(crate) exit_on_eof: bool,
     pub(crate) is_told: bool,
     pub(crate) compare_name: bool,
+    pub(crate) encoding: Option<UnicodeEncoding>,
 }

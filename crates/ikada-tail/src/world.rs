@@ -88,6 +88,7 @@ pub(crate) fn settings(patterns: &[PathBuf]) -> Settings {
         exit_on_eof: false,
         is_told: true,
         compare_name: false,
+        encoding: None,
     }
 }
 
