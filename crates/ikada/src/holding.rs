@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ikada_config::{ServiceOptions, StorageSync};
 use ikada_diag::{Diagnostic, Diagnostics, codes};
-use ikada_engine::{Limits, OverflowPolicy, Storage};
+use ikada_engine::{Limits, OverflowPolicy, Pipeline, Storage};
 use ikada_options::{InputCommon, Overflow, StorageType};
 use ikada_store::chunks::Sync;
 
@@ -63,6 +63,19 @@ pub(crate) fn limits(service: &ServiceOptions, is_set: impl Fn(&str) -> bool, ou
         backoff_base: written("scheduler.base", service.scheduler_base.0, usual.backoff_base),
         backoff_cap: written("scheduler.cap", service.scheduler_cap.0, usual.backoff_cap),
         ..usual
+    }
+}
+
+/// Says where records wait when an output is stuck, for a start's first lines.
+pub(crate) fn told(pipeline: &Pipeline) -> String {
+    let limits = &pipeline.limits;
+    let (kilobytes, seconds) = (limits.queue_full / 1000, limits.stall.as_secs_f64());
+    let stuck = format!(
+        "when an output is stuck for {seconds} s, records wait in {kilobytes} kB of memory for each output"
+    );
+    match &pipeline.storage {
+        Some(storage) => format!("{stuck}, then in {}", storage.path.display()),
+        None => format!("{stuck}, then the oldest are dropped and counted: there is no `storage.path`"),
     }
 }
 

@@ -31,6 +31,7 @@ pub mod cli;
 mod conditional;
 pub mod dlq;
 pub mod explain;
+mod grace;
 pub mod help;
 mod holding;
 pub mod http;

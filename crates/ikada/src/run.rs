@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ikada_config::{Grace, Loaded, ServiceOptions};
+use ikada_config::{Loaded, ServiceOptions};
 use ikada_engine::{Engine, Report};
 use ikada_options::LogLevel;
 use ikada_plugin::registry::Registry;
@@ -15,9 +15,10 @@ use tracing::{error, info, warn};
 use crate::assemble::{Assembled, assemble};
 use crate::banner::Banner;
 use crate::cli::Run;
+use crate::grace::{self, Allowed};
 use crate::http::{self, Admin, HealthRules};
 use crate::load::load;
-use crate::{checks, lenient, log, render};
+use crate::{checks, holding, lenient, log, render};
 
 /// How a run ended: the process's exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +32,6 @@ pub enum Exit {
     /// An input, the HTTP server or the working directory failed at start.
     Start = 255,
 }
-
-/// The drain's time when the configuration writes no `Grace`: what ECS allows between SIGTERM and SIGKILL (30 s), less a margin.
-const USUAL_GRACE: Duration = Duration::from_secs(28);
-
-/// `Grace -1`, as a time that nobody lives to see.
-const UNTIL_DELIVERED: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Runs the program as the command line says.
 pub fn run(args: &Run, registry: &Registry) -> Exit {
@@ -57,6 +52,7 @@ pub fn run(args: &Run, registry: &Registry) -> Exit {
     for line in Banner::of(&loaded, init.sources()).lines() {
         info!("[config] {line}");
     }
+    info!("[storage] {}", holding::told(&assembled.pipeline));
     for ignored in &args.ignored {
         warn!("[config] `{ignored}` on the command line has no meaning here");
     }
@@ -124,11 +120,7 @@ fn level_named(text: &str) -> Option<LogLevel> {
 
 async fn serve(assembled: Assembled, registry: &Registry, loaded: &Loaded) -> Exit {
     let Assembled { pipeline, service, .. } = assembled;
-    let grace = match service.grace {
-        _ if !loaded.document.sets_service("grace") => USUAL_GRACE,
-        Grace::Within(grace) => grace,
-        Grace::UntilDelivered => UNTIL_DELIVERED,
-    };
+    let grace = allowed(&service, loaded);
     // Installed before anything listens: a stop that comes early is a stop all the same.
     let stop = stop_signal();
     info!("[ikada] version={}, pid={}", env!("CARGO_PKG_VERSION"), std::process::id());
@@ -156,8 +148,8 @@ async fn serve(assembled: Assembled, registry: &Registry, loaded: &Loaded) -> Ex
         let admin: Arc<Admin> = Admin::new(engine.view(), names(registry), health_rules(&service));
         tokio::spawn(admin.serve(listener, admin_stop.clone()))
     });
-    let is_bounded = grace < UNTIL_DELIVERED;
-    let shown = if is_bounded { grace.as_secs().to_string() } else { "-1".to_owned() };
+    let is_bounded = grace.is_bounded();
+    let shown = if is_bounded { grace.time().as_secs().to_string() } else { "-1".to_owned() };
     info!("[engine] Shutdown Grace Period={shown}, Shutdown Input Grace Period={shown}");
     let quit = engine.quit();
     tokio::select! {
@@ -170,12 +162,23 @@ async fn serve(assembled: Assembled, registry: &Registry, loaded: &Loaded) -> Ex
         warn!("[engine] service will shutdown when all remaining tasks are flushed");
     }
     info!("[engine] pausing all inputs..");
-    let report = engine.drain(grace).await;
+    let report = engine.drain(grace.time()).await;
     admin_stop.cancel();
     if let Some(admin) = admin {
         admin.abort();
     }
     tell(&report)
+}
+
+/// How long the stop may take.
+fn allowed(service: &ServiceOptions, loaded: &Loaded) -> Allowed {
+    let variable = std::env::var(grace::VARIABLE).ok();
+    let written = loaded.document.sets_service("grace").then_some(service.grace);
+    let (allowed, said) = Allowed::of(written, variable.as_deref());
+    if let Err(wrong) = said {
+        warn!("[engine] {wrong}");
+    }
+    allowed
 }
 
 /// The HTTP server's socket, if there is to be one.
