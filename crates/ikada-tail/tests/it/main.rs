@@ -4,4 +4,5 @@
 mod database;
 mod options;
 mod rig;
+mod rotation;
 mod run;
