@@ -76,10 +76,9 @@ impl Place {
         assert_eq!((lost, doubled), (0, 0), "{what}: lost and doubled of {}", self.next);
     }
 
-    /// For the styles that make a second copy of what was read: known to be read twice at times (README, "Known defects").
-    fn assert_none_lost(&self, what: &str) {
-        let lost = self.numbers().iter().filter(|times| **times == 0).count();
-        assert_eq!(lost, 0, "{what}: lost of {}", self.next);
+    /// Lines that have arrived, counted as often as they came.
+    fn lines(&self) -> u64 {
+        self.numbers().iter().map(|times| u64::from(*times)).sum()
     }
 }
 
@@ -165,10 +164,7 @@ fn rotations_and_restarts(style: Style, pattern: &str) {
     place.append("app.log", 10);
     place.wait_for_all();
     assert_eq!(router.stop().code(), Some(0), "{}", router.log());
-    match style {
-        Style::Compress | Style::CopyTruncate => place.assert_none_lost(&format!("{style:?} {pattern}")),
-        Style::Rename | Style::Link => place.assert_each_once(&format!("{style:?} {pattern}")),
-    }
+    place.assert_each_once(&format!("{style:?} {pattern}"));
 }
 
 #[test]
@@ -178,13 +174,13 @@ fn renamed_files_lose_and_double_nothing_across_restarts() {
 }
 
 #[test]
-fn copied_and_cut_files_lose_nothing_across_restarts() {
+fn copied_and_cut_files_lose_and_double_nothing_across_restarts() {
     rotations_and_restarts(Style::CopyTruncate, "app.log");
     rotations_and_restarts(Style::CopyTruncate, "app.log*");
 }
 
 #[test]
-fn compressed_files_lose_nothing_across_restarts() {
+fn compressed_files_lose_and_double_nothing_across_restarts() {
     rotations_and_restarts(Style::Compress, "app.log");
     rotations_and_restarts(Style::Compress, "app.log*");
 }
@@ -201,11 +197,11 @@ fn killed_again_and_again_it_loses_no_line() {
     let mut place = Place::new();
     let input = "    Path {dir}/logs/app.log*\n    Rotate_Wait 1\n";
     place.append("app.log", 1);
-    // Killed early enough, it has stored nothing: then all that was written comes again.
+    // After a kill, what that run delivered may come again, and nothing else: where it started was stored.
     let mut most = 0;
     for kill in 0..kills {
         let mut router = place.start(input);
-        let before = place.arrived().len();
+        let (before, lines) = (place.arrived().len(), place.lines());
         for part in 0..5 {
             place.append("app.log", 1_000);
             if part == 3 && kill % 4 == 3 {
@@ -217,7 +213,7 @@ fn killed_again_and_again_it_loses_no_line() {
         wait_for("some lines", || place.arrived().len() >= some);
         router.signal(Signal::KILL);
         router.wait();
-        most += place.next;
+        most += place.lines() - lines;
     }
     let mut router = place.start(input);
     place.wait_for_all();
