@@ -3,12 +3,15 @@
 //!
 //! `talker COUNT [LENGTH...]`: COUNT numbered lines, then a line of each LENGTH in bytes, then how many the numbered ones were. Where
 //! COUNT is 0, it writes numbered lines until there is a file `/until/now`.
+//!
+//! `talker flood SECONDS RATE`: numbered lines to stdout, so many bytes a second if they are taken, and then in the file
+//! `/report/flood` how many lines there were and how many microseconds the longest write took.
 //! The tests include this file as well, to know what was written. It is compiled by itself and has no dependencies.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Which stream a line goes to, and its text without the newline.
 pub struct Line {
@@ -64,6 +67,9 @@ fn long(at: usize, length: usize) -> Vec<u8> {
 }
 
 fn main() {
+    if std::env::args().nth(1).is_some_and(|word| word == "flood") {
+        flood();
+    }
     let mut numbers = std::env::args().skip(1).map(|text| text.parse::<usize>().expect("a number"));
     let wanted = numbers.next().expect("a count");
     let lengths: Vec<usize> = numbers.collect();
@@ -73,6 +79,31 @@ fn main() {
         count += 1;
     }
     others(count, &lengths).for_each(write);
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Writes as fast as it was told to, and measures what an application would feel.
+fn flood() -> ! {
+    let mut numbers = std::env::args().skip(2).map(|text| text.parse::<u64>().expect("a number"));
+    let (seconds, rate) = (numbers.next().expect("seconds"), numbers.next().expect("a rate"));
+    let (start, mut longest, mut lines, mut bytes) = (Instant::now(), Duration::ZERO, 0u64, 0u64);
+    let mut stdout = std::io::stdout().lock();
+    let rest = "x".repeat(1000);
+    while start.elapsed() < Duration::from_secs(seconds) {
+        let line = format!("seq=flood:{lines} {rest}\n");
+        let before = Instant::now();
+        stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).expect("stdout is open");
+        longest = longest.max(before.elapsed());
+        lines += 1;
+        bytes += line.len() as u64;
+        let due = Duration::from_secs_f64(bytes as f64 / rate as f64);
+        std::thread::sleep(due.saturating_sub(start.elapsed()));
+    }
+    let report = format!("{lines} {bytes} {}", longest.as_micros());
+    std::fs::write("/report/draft", report).expect("the report can be written");
+    std::fs::rename("/report/draft", "/report/flood").expect("the report can be renamed");
     loop {
         std::thread::park();
     }

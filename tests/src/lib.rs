@@ -4,6 +4,8 @@
 //! and `ikada_localaws::LocalAws` the other end, which spots numbers that are lost, doubled or out of order.
 #![allow(clippy::unwrap_used)]
 
+pub mod books;
+pub mod disk;
 pub mod docker;
 pub mod moto;
 mod require;
