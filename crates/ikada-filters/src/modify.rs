@@ -156,8 +156,14 @@ fn rename<'a>(fields: &mut Fields<'a>, from: &'a Key, to: &'a Key, hard: bool) {
         return;
     }
     fields.retain(|field| !to.is_of(field));
-    for field in fields.edit().iter_mut().filter(|field| from.is_of(field)) {
-        field.key = Piece::Ref(&to.encoded);
+    for at in 0..fields.len() {
+        if from.is_of(&fields.as_slice()[at]) {
+            let old = std::mem::replace(&mut fields.edit()[at].key, Piece::Ref(&to.encoded));
+            // Room that is let go here would be asked for again with every record.
+            if let Piece::Own(made) = old {
+                fields.recycle(made);
+            }
+        }
     }
 }
 
@@ -168,7 +174,18 @@ fn copy<'a>(fields: &mut Fields<'a>, from: &'a Key, to: &'a Key, hard: bool) {
     }
     fields.retain(|field| !to.is_of(field));
     let Some(at) = fields.as_slice().iter().position(|field| from.is_of(field)) else { return };
-    let value = fields.as_slice()[at].value.clone();
+    let mut room = fields.buffer();
+    let value = match &fields.as_slice()[at].value {
+        Piece::Own(made) => {
+            room.extend_from_slice(made);
+            Piece::Own(room)
+        }
+        lent => {
+            let lent = lent.clone();
+            fields.recycle(room);
+            lent
+        }
+    };
     fields.edit().insert(at + 1, Field { key: Piece::Ref(&to.encoded), value });
 }
 

@@ -3,11 +3,14 @@
 
 use allocation_counter::measure;
 use ikada_filters::grep::{Grep, GrepOptions};
+use ikada_filters::log_to_metrics::{LogToMetrics, LogToMetricsOptions};
 use ikada_filters::modify::{Modify, ModifyOptions};
 use ikada_filters::nest::{Nest, NestOptions};
+use ikada_filters::parser::{Parser, ParserFilterOptions};
 use ikada_filters::record_modifier::{RecordModifier, RecordModifierOptions};
 use ikada_filters::type_converter::{TypeConverter, TypeConverterOptions};
 use ikada_options::{Diagnostics, Options, Property, PropertyBag, SourceId, Sources, Spanned};
+use ikada_parse::Parsers;
 use ikada_plugin::{Effects, EntryContext, Filter, Verdict};
 use ikada_record::{Fields, Tag, Timestamp, record_at};
 
@@ -102,6 +105,44 @@ fn the_common_chain_allocates_nothing_in_steady_state() {
     ];
     let records = [record(b"GET /index 200"), record(b"GET /health 200"), record(b"DELETE /x \xff 500")];
     assert_eq!(allocated_by(&chain, &records), (0, 100));
+}
+
+#[test]
+fn a_parser_many_rules_and_a_metric_in_the_chain_allocate_nothing_either() {
+    let mut sources = Sources::default();
+    let file = sources.add("x.conf", "");
+    let parser: ParserFilterOptions =
+        options(file, &[("Key_Name", "log"), ("Parser", "json"), ("Reserve_Data", "on")]);
+    let modify: ModifyOptions = options(file, &[("Rename", "msg message"), ("Set", "cluster prod")]);
+    let excludes = ["health", "^GET /ping", "[0-9]{5}", "bot$", "zz+"].map(|one| format!("message {one}"));
+    let excludes: Vec<_> = excludes.iter().map(|rule| ("Exclude", &**rule)).collect();
+    let grep: GrepOptions = options(file, &excludes);
+    let modifier: RecordModifierOptions =
+        options(file, &[("Record", "task \"my task\""), ("Remove_key", "container_i*")]);
+    let metric: LogToMetricsOptions = options(
+        file,
+        &[
+            ("metric_mode", "histogram"),
+            ("metric_description", "d"),
+            ("value_field", "ms"),
+            ("label_field", "level"),
+            ("add_label", "from $source"),
+        ],
+    );
+    let (mut found, section) = (Diagnostics::new(), file.span(0, 0));
+    let chain: [Box<dyn Filter>; 5] = [
+        Box::new(Parser::build(&parser, &Parsers::new(), &mut found).unwrap()),
+        Box::new(Modify::build(&modify, &mut found).unwrap()),
+        Box::new(Grep::build(&grep, &mut found).unwrap()),
+        Box::new(RecordModifier::build(&modifier, &mut found).unwrap()),
+        Box::new(LogToMetrics::build(&metric, section, &mut found).unwrap()),
+    ];
+    let records = [
+        record(br#"{"level":"info","msg":"GET /cart","ms":12.5}"#),
+        record(br#"{"level":"warn","msg":"GET /health","ms":1}"#),
+        record(br#"{"level":"info","msg":"a \"quoted\" word","ms":"7 ms"}"#),
+    ];
+    assert_eq!(allocated_by(&chain, &records), (0, 200));
 }
 
 #[test]

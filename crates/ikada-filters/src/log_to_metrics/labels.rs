@@ -144,6 +144,9 @@ fn write_value(out: &mut String, value: &View<'_>) {
 
 /// Bytes that are no UTF-8 become U+FFFD: the format is text.
 fn write_text(out: &mut String, text: &[u8]) {
+    if let Some(plain) = plain(text) {
+        return out.push_str(plain);
+    }
     let mut left = LONGEST_VALUE;
     for chunk in text.utf8_chunks() {
         let odd = if chunk.invalid().is_empty() { "" } else { "\u{fffd}" };
@@ -158,6 +161,12 @@ fn write_text(out: &mut String, text: &[u8]) {
             }
         }
     }
+}
+
+/// A short text in which nothing is to be escaped, as nearly all are.
+fn plain(text: &[u8]) -> Option<&str> {
+    let is_plain = text.len() <= LONGEST_VALUE && memchr::memchr3(b'\\', b'"', b'\n', text).is_none();
+    is_plain.then(|| std::str::from_utf8(text).ok()).flatten()
 }
 
 #[cfg(test)]
