@@ -36,7 +36,8 @@ impl Reader<'_> {
         }
         let end = match self.0.starts_with('"') {
             true => self.end_of_text()?,
-            false => self.0.find([',', '}', ']', '='])?,
+            // Something always is: what is read as nothing would be read for ever.
+            false => self.0.find([',', '}', ']', '=']).filter(|end| *end > 0)?,
         };
         let (value, rest) = self.0.split_at(end);
         self.0 = rest;
@@ -62,6 +63,13 @@ impl Reader<'_> {
         }
         let ends = |at: &usize| ["=>", ", ", "}", "]"].iter().any(|next| text[at + 1..].starts_with(next));
         text.match_indices('"').map(|(at, _)| at).find(ends).map(|at| at + 2)
+    }
+}
+
+#[test]
+fn what_cannot_be_read_stays_as_it_is() {
+    for line in ["{,}", "[=", "{\"a\"=>}", "", "[1.5, {}] x"] {
+        assert_eq!(canonical(line), line);
     }
 }
 
