@@ -43,6 +43,7 @@ fn name(method: Method) -> String {
         Method::Gzip(level) => format!("gzip {level}"),
         Method::Zstd(level) => format!("zstd {level}"),
         Method::Snappy => "snappy".to_owned(),
+        Method::Parquet => "parquet".to_owned(),
     }
 }
 

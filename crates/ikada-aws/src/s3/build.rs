@@ -11,6 +11,7 @@ use ikada_record::json::{DateFormat, DateKey};
 use tracing::{info, warn};
 
 use super::batcher::{Rules, S3Output};
+use super::columns;
 use super::compress::Method;
 use super::encode::Encoder;
 use super::key::{KeyFormat, KeyRules};
@@ -28,6 +29,8 @@ const MIN_MULTIPART: u64 = 10 * 1024 * 1024;
 const MAX_OPEN: usize = 1_000;
 /// Memory that open objects may take, unless one alone may take more.
 const MAX_HELD: usize = 64 * 1024 * 1024;
+/// Most bytes of lines that columns are made of: they are in memory at once.
+const MAX_COLUMNS: u64 = 64 * 1024 * 1024;
 /// Most tags of an object (Amazon S3, "Categorizing your storage using tags").
 const MAX_TAGS: usize = 10;
 
@@ -144,7 +147,8 @@ impl S3Options {
     }
 
     fn rules(&self, keys: KeyFormat, method: Method, total_size: u64, part_size: u64, source: u64) -> Rules {
-        let goes_up_whole = self.use_put_object || total_size < MIN_MULTIPART;
+        let total_size = if method.is_columnar() { total_size.min(MAX_COLUMNS) } else { total_size };
+        let goes_up_whole = self.use_put_object || total_size < MIN_MULTIPART || method.is_columnar();
         let part_size = (!goes_up_whole).then_some(part_size as usize);
         let in_memory = part_size.unwrap_or(total_size as usize);
         Rules {
@@ -227,12 +231,33 @@ impl S3Options {
         }
     }
 
+    /// Columns are made of whole records.
+    fn columns(&self, diags: &mut Diagnostics) -> Option<Method> {
+        let is_format = self.format.value == Format::Parquet;
+        let asked = if is_format { "format parquet" } else { "compression parquet" };
+        let span = if is_format { self.format.span } else { self.compression.span };
+        let (message, help) = match &self.log_key {
+            Some(key) => ("needs whole records", format!("remove the line `log_key {key}`")),
+            None if self.compression.value.packs_lines() => {
+                ("has a compression of its own", "remove the line `compression`".to_owned())
+            }
+            None => return Some(Method::Parquet),
+        };
+        let message = format!("`{asked}` {message}");
+        diags.push(Diagnostic::error(codes::CONFLICTING_OPTIONS, message).at(span).help(help));
+        None
+    }
+
     fn method(&self, diags: &mut Diagnostics) -> Option<Method> {
+        if self.format.value == Format::Parquet && columns::IS_BUILT_IN {
+            return self.columns(diags);
+        }
         match self.compression.value {
             Compression::None => Some(Method::None),
             Compression::Gzip => Some(Method::GZIP),
             Compression::Zstd => Some(Method::ZSTD),
             Compression::Snappy => Some(Method::Snappy),
+            Compression::Parquet if columns::IS_BUILT_IN => self.columns(diags),
             other => {
                 let message = format!("`compression {}` is not supported", other.name());
                 diags.push(
@@ -266,6 +291,7 @@ impl S3Options {
     fn encoder(&self, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Encoder> {
         match self.format.value {
             Format::JsonLines => {}
+            Format::Parquet if columns::IS_BUILT_IN => {}
             Format::Json => {
                 let message = "`format json` writes one object per line, as `json_lines` does";
                 diags.push(Diagnostic::warning(codes::ADJUSTED_VALUE, message).at(self.format.span));

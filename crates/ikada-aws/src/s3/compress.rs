@@ -24,6 +24,8 @@ pub enum Method {
     Zstd(i32),
     /// Snappy's framed format.
     Snappy,
+    /// Not a stream of lines but columns made of them at the end: Parquet.
+    Parquet,
 }
 
 impl Method {
@@ -36,7 +38,7 @@ impl Method {
     #[must_use]
     pub fn content_encoding(self) -> Option<&'static str> {
         match self {
-            Self::None | Self::Snappy => None,
+            Self::None | Self::Snappy | Self::Parquet => None,
             Self::Gzip(_) => Some("gzip"),
             Self::Zstd(_) => Some("zstd"),
         }
@@ -50,6 +52,8 @@ impl Method {
             Self::Gzip(_) => Some("application/gzip"),
             Self::Zstd(_) => Some("application/zstd"),
             Self::Snappy => Some("application/x-snappy-framed"),
+            // IANA, "Media Types".
+            Self::Parquet => Some("application/vnd.apache.parquet"),
         }
     }
 
@@ -61,14 +65,21 @@ impl Method {
             Self::Gzip(_) => &[".gz", ".gzip"],
             Self::Zstd(_) => &[".zst", ".zstd"],
             Self::Snappy => &[".sz", ".snappy"],
+            Self::Parquet => &[".parquet"],
         }
+    }
+
+    /// Whether an object is its lines until it is complete, and only then what is uploaded.
+    #[must_use]
+    pub fn is_columnar(self) -> bool {
+        self == Self::Parquet
     }
 
     /// Memory in bytes that a stream of this method takes besides its output.
     #[must_use]
     pub fn memory(self) -> usize {
         match self {
-            Self::None => 0,
+            Self::None | Self::Parquet => 0,
             // Window, hash chains and pending output of deflate with a window of 32 KiB.
             Self::Gzip(_) => 320 * 1024,
             // Window and tables at the level above.
@@ -82,7 +93,7 @@ impl Method {
     #[must_use]
     pub fn start(self) -> Option<Stream> {
         match self {
-            Self::None => None,
+            Self::None | Self::Parquet => None,
             Self::Gzip(level) => {
                 Some(Stream::Gzip(Box::new(Compress::new_gzip(Compression::new(level), WINDOW_BITS))))
             }
@@ -97,7 +108,7 @@ impl Method {
     /// block without a checksum (RFC 8878, 3.1.1.2). The others need none.
     pub(crate) fn write_end(self, crc: u32, len: u64, out: &mut Vec<u8>) {
         match self {
-            Self::None | Self::Snappy => {}
+            Self::None | Self::Snappy | Self::Parquet => {}
             Self::Gzip(_) => {
                 out.extend_from_slice(&[0x03, 0x00]);
                 out.extend_from_slice(&crc.to_le_bytes());
@@ -207,7 +218,7 @@ mod tests {
         let mut out = Vec::new();
         // Not the decoders for many members and frames: the object must be one stream.
         let mut reader: Box<dyn Read + '_> = match method {
-            Method::None => Box::new(data),
+            Method::None | Method::Parquet => Box::new(data),
             Method::Gzip(_) => Box::new(flate2::read::GzDecoder::new(data)),
             Method::Zstd(_) => Box::new(zstd::stream::read::Decoder::new(data).unwrap().single_frame()),
             Method::Snappy => Box::new(snap::read::FrameDecoder::new(data)),

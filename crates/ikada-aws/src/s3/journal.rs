@@ -117,11 +117,13 @@ fn number_of(method: Method) -> u8 {
         Method::Gzip(_) => 1,
         Method::Zstd(_) => 2,
         Method::Snappy => 3,
+        Method::Parquet => 4,
     }
 }
 
 fn method_of(number: u8) -> Option<Method> {
-    [Method::None, Method::GZIP, Method::ZSTD, Method::Snappy].into_iter().find(|m| number_of(*m) == number)
+    let all = [Method::None, Method::GZIP, Method::ZSTD, Method::Snappy, Method::Parquet];
+    all.into_iter().find(|m| number_of(*m) == number)
 }
 
 /// A stretch of a journal whose body frames are one part.
@@ -156,6 +158,10 @@ impl Ranges {
     pub(crate) fn add(&mut self, frame: u64, bytes: u64) -> Option<Range> {
         self.open.end += frame;
         self.open.bytes += bytes;
+        if self.open.bytes == 0 {
+            // Lines that a body takes along are no part of what is uploaded.
+            self.open.start = self.open.end;
+        }
         if self.open.bytes < self.part_size {
             return None;
         }

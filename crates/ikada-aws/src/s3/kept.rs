@@ -13,10 +13,12 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use ikada_plugin::{BoxFuture, Delivery, Outcome, SendError};
 use ikada_record::DropReason;
 use tracing::{debug, info, warn};
 
+use super::columns;
 use super::compress::Method;
 use super::journal::{self, Note, Notes, Plain, Range, Replay};
 use super::reads::Body;
@@ -77,6 +79,11 @@ impl KeptUpload {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The delivery of this object, which is `len` bytes of lines in its journal so far.
+    pub(crate) fn of_lines(&self, len: u64) -> LeftOver {
+        LeftOver { all: self.all.clone(), journal: self.journal.clone(), is_new: true, len, end: None }
     }
 
     /// Writes down what S3 said. That it could not be written costs work after a crash, nothing else.
@@ -339,10 +346,14 @@ impl Drop for KeptEnd {
     }
 }
 
-/// Ends an object of an earlier run and sends it.
+/// Ends an object of an earlier run, or one that columns are made of, and sends it.
 pub(crate) struct LeftOver {
     all: Arc<Uploads>,
     journal: Arc<Journal>,
+    /// It is an object of this run.
+    is_new: bool,
+    /// Bytes of the journal that must be on the disk before.
+    len: u64,
     /// Once the journal has been read.
     end: Option<KeptEnd>,
 }
@@ -350,13 +361,16 @@ pub(crate) struct LeftOver {
 impl LeftOver {
     /// The object of a journal that was found.
     pub(crate) fn new(all: Arc<Uploads>, journal: Arc<Journal>) -> Self {
-        Self { all, journal, end: None }
+        Self { all, journal, is_new: false, len: 0, end: None }
     }
 
     async fn send(&mut self) -> Outcome {
         if self.end.is_none() {
+            self.journal.until_safe(self.len).await;
+            let room = self.all.reads.room(self.journal.size()).await;
             let journal = self.journal.clone();
             let read = blocking(move || mend(&journal)).await;
+            drop(room);
             match read {
                 Ok(Some((replay, notes))) => self.end = Some(self.end_of(replay, notes)),
                 // It held nothing that anybody was told is safe.
@@ -377,7 +391,9 @@ impl LeftOver {
     fn end_of(&self, replay: Replay, notes: Notes) -> KeptEnd {
         let key = replay.head.key;
         let uploads_parts = replay.head.part_size.is_some() && !replay.ranges.full.is_empty();
-        info!(key, records = replay.entries, "an object of an earlier run is completed");
+        if !self.is_new {
+            info!(key, records = replay.entries, "an object of an earlier run is completed");
+        }
         let is_left_over = uploads_parts || notes.id.is_some();
         let upload = KeptUpload::with_notes(self.all.clone(), self.journal.clone(), key, notes, is_left_over);
         KeptEnd::new(Arc::new(upload), replay.ranges.all(), 0)
@@ -418,6 +434,11 @@ fn mend(journal: &Journal) -> std::io::Result<Option<(Replay, Notes)>> {
         if !body.is_empty() {
             add(replay.plain, &body);
         }
+    } else if replay.head.method.is_columnar() {
+        let lines = std::mem::take(&mut replay.lines);
+        let plain = Plain::default().and(&lines);
+        let body = columns::write(&Bytes::from(lines))?;
+        add(plain, &body);
     } else {
         let (plain, body) = pack(replay.head.method, &replay.lines);
         add(plain, &body);

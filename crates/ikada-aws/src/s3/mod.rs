@@ -16,6 +16,8 @@
 //! (`names`) and kept, so whatever is repeated writes the same bytes to the same place. A whole object in memory is named after its entries, and
 //! takes no other one's place (`whole`).
 //!
+//! Parquet (`columns`) is made of an object's lines when it is complete; until then they wait as lines do, in memory or in the journal.
+//!
 //! **Levels of compression.** `examples/s3_speed.rs` on Docker's records around access log lines, encoding included:
 //!
 //! | method | CPU-s per GB | size | |
@@ -54,6 +56,7 @@
 
 mod batcher;
 mod build;
+mod columns;
 mod compress;
 mod disk;
 mod encode;

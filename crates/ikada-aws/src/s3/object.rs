@@ -94,6 +94,8 @@ pub(crate) struct OnDisk {
     plain: Plain,
     /// Bytes of waiting lines that are in the journal.
     written: usize,
+    /// Bytes of lines that are in the journal and no longer in memory.
+    lines: u64,
     /// Entries since the last frame.
     new_entries: u32,
     entries: u32,
@@ -127,7 +129,7 @@ impl OnDisk {
         journal::write_head(head, &mut start);
         let ranges = Ranges::new(head.part_size, start.len() as u64);
         let plain = Plain::default();
-        Self { upload, journal, ranges, head: start, plain, written: 0, new_entries: 0, entries: 0 }
+        Self { upload, journal, ranges, head: start, plain, written: 0, lines: 0, new_entries: 0, entries: 0 }
     }
 }
 
@@ -164,13 +166,14 @@ impl Object {
         }
     }
 
-    /// Bytes to upload so far. What the compressor still holds back is not among them.
+    /// Bytes to upload so far, or of lines where columns are made of them. What the compressor still holds back is not among them.
     pub(crate) fn size(&self) -> u64 {
         let before = match &self.place {
             Place::Memory(place) => place.in_parts,
-            Place::Disk(place) => place.ranges.bytes(),
+            Place::Disk(place) => place.ranges.bytes() + place.lines,
         };
-        before + self.content.body.len() as u64
+        let lines = if self.content.method.is_columnar() { self.content.waiting.len() } else { 0 };
+        before + (self.content.body.len() + lines) as u64
     }
 
     /// Whether no further part may be cut off before the last one.
@@ -234,6 +237,12 @@ impl Object {
 
 impl InMemory {
     fn finish(self, content: Content, lane: Option<u64>, shares: Vec<Part>, names: &mut Names) -> Batch {
+        if content.method.is_columnar() {
+            let lines = Bytes::from(content.waiting);
+            let (bytes, unique) = (lines.len(), names.of(&self.entries));
+            let delivery = WholeDelivery::of_lines(self.all, self.name, unique, lines);
+            return Batch::new(lane, shares, bytes, Box::new(delivery));
+        }
         let body = content.finish();
         let body = if body.len() < WORTH_A_BUFFER { Bytes::from(body) } else { self.pool.freeze(body) };
         let bytes = body.len();
@@ -253,6 +262,9 @@ impl InMemory {
 
 impl OnDisk {
     fn finish(mut self, content: Content, lane: Option<u64>, parts: Vec<Part>) -> (Vec<Work>, Batch) {
+        if content.method.is_columnar() {
+            return self.finish_lines(&content.waiting, lane, parts);
+        }
         let mut frame = std::mem::take(&mut self.head);
         let start = frame.len();
         let (plain, body) = content.finish_on_disk(self.plain);
@@ -271,6 +283,22 @@ impl OnDisk {
         batch.entries = self.entries;
         (vec![work], batch)
     }
+
+    /// Ends an object that columns are made of: whoever sends it does that, from the journal.
+    fn finish_lines(mut self, lines: &[u8], lane: Option<u64>, parts: Vec<Part>) -> (Vec<Work>, Batch) {
+        let mut frame = std::mem::take(&mut self.head);
+        let start = frame.len();
+        if self.new_entries > 0 {
+            journal::write_lines(self.new_entries, lines, &mut frame);
+        }
+        self.ranges.add((frame.len() - start) as u64, 0);
+        let bytes = self.lines as usize + lines.len();
+        let delivery = self.upload.of_lines(self.ranges.open.end);
+        let work = Work::Append { journal: self.journal, bytes: frame, parts };
+        let mut batch = Batch::new(lane, Vec::new(), bytes, Box::new(delivery));
+        batch.entries = self.entries;
+        (vec![work], batch)
+    }
 }
 
 impl Content {
@@ -281,7 +309,7 @@ impl Content {
             stream.write(lines, &mut self.body);
         } else {
             self.waiting.extend_from_slice(lines);
-            if self.waiting.len() >= WORTH_A_STREAM {
+            if self.waiting.len() >= WORTH_A_STREAM && !self.method.is_columnar() {
                 self.start_stream();
             }
         }
@@ -329,6 +357,11 @@ impl Content {
         if self.stream.is_none() && self.method != Method::None {
             journal::write_lines(entries, &self.waiting[place.written..], frame);
             place.written = self.waiting.len();
+            if self.method.is_columnar() {
+                place.lines += std::mem::take(&mut place.written) as u64;
+                self.waiting.clear();
+                self.waiting.shrink_to(WORTH_A_STREAM);
+            }
             return 0;
         }
         if let Some(stream) = &mut self.stream {

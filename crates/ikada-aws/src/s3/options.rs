@@ -19,7 +19,8 @@ pub struct S3Options {
     ///
     /// Fluent Bit reads time items inside tags as well; here a tag is put in as it is. Names with neither `$UUID` nor
     /// `static_file_path` get a part that nothing else has, before the extension, so that no object overwrites
-    /// another; Fluent Bit puts it behind the extension, and not into the names of large objects. `$INDEX` counts from 0, over all
+    /// another; Fluent Bit puts it behind the extension, and not into the names of large objects. Where an object goes up in one call from memory
+    /// that part, and `$UUID`, is made of its records: sent again after a crash, they are the same object. `$INDEX` counts from 0, over all
     /// runs where there is a `store_dir`, and in each run otherwise; then names get that part too. An object holds records of
     /// one hour (or day) where its name shows an hour (or day).
     #[option(
@@ -53,7 +54,8 @@ pub struct S3Options {
     pub use_put_object: bool,
     /// How objects are compressed, each as one stream. The name gets no extension by itself: write it in `s3_key_format`.
     ///
-    /// `snappy` is the framed format (`.sz`); Fluent Bit writes raw blocks, which cannot be read once there is more than one.
+    /// `snappy` is the framed format (`.sz`); Fluent Bit writes raw blocks, which cannot be read once there is more than one. `parquet` makes
+    /// an Apache Parquet file of each object, with a column for each field: see there.
     #[option(default = "none", example = "gzip")]
     pub compression: Spanned<Compression>,
     /// The objects' `Content-Type`. Without it, what `object_headers` says.
@@ -161,10 +163,18 @@ pub enum Compression {
     Zstd,
     /// Snappy's framed format; the whole object is one stream.
     Snappy,
-    /// Not supported yet.
+    /// An Apache Parquet file. Fields whose values are all of one type are columns of that type (BOOLEAN, INT64, DOUBLE); all others are text,
+    /// with what is not a string as JSON. `total_file_size` then counts JSON lines, at most 64 MiB of them.
     Parquet,
     /// Not supported yet.
     Arrow,
+}
+
+impl Compression {
+    /// Whether lines go through a compressor.
+    pub(crate) fn packs_lines(self) -> bool {
+        matches!(self, Self::Gzip | Self::Zstd | Self::Snappy)
+    }
 }
 
 /// What an object holds.
@@ -176,7 +186,7 @@ pub enum Format {
     Json,
     /// Not supported yet.
     OtlpJson,
-    /// Not supported yet.
+    /// The same as `compression parquet`.
     Parquet,
     /// Not supported yet.
     Arrow,

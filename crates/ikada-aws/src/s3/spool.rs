@@ -204,6 +204,11 @@ impl Journal {
         Ok(())
     }
 
+    /// Bytes of the journal on the disk.
+    pub(crate) fn size(&self) -> u64 {
+        self.size.load(Relaxed)
+    }
+
     /// Removes the object from the disk. Blocks.
     pub(crate) fn remove(&self) {
         for path in [&self.path, &self.notes()] {

@@ -134,7 +134,7 @@ pub(super) fn lines(name: &str, count: usize, len: usize) -> Vec<String> {
 pub(super) fn unpack(method: Method, data: &[u8]) -> String {
     let mut text = String::new();
     let mut reader: Box<dyn Read + '_> = match method {
-        Method::None => Box::new(data),
+        Method::None | Method::Parquet => Box::new(data),
         Method::Gzip(_) => Box::new(flate2::read::GzDecoder::new(data)),
         Method::Zstd(_) => Box::new(zstd::stream::read::Decoder::new(data).unwrap()),
         Method::Snappy => Box::new(snap::read::FrameDecoder::new(data)),

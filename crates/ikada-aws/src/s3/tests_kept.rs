@@ -360,6 +360,42 @@ async fn a_full_disk_share_completes_objects_and_takes_no_more_until_there_is_ro
     assert_eq!(rig.counts().len(), pushed);
 }
 
+#[cfg(feature = "parquet")]
+#[tokio::test]
+async fn columns_are_made_of_what_a_crash_left() {
+    let rules = Rules { method: Method::Parquet, part_size: None, total_size: 50_000, ..rules("/$TAG") };
+    let mut rig = Rig::new(rules).await;
+    let lines: Vec<String> =
+        (0..1_000).map(|n| format!("{{\"n\":{n},\"x\":\"{}\"}}", "y".repeat(90))).collect();
+    for (at, some) in lines.chunks(100).enumerate() {
+        rig.push("app", some);
+        rig.write().await;
+        if at % 3 == 0 {
+            rig.start().await;
+        }
+    }
+    rig.finish().await;
+    let objects = rig.store.objects();
+    let mut numbers: Vec<i64> = objects.into_values().flat_map(|body| numbers_of(body.into())).collect();
+    numbers.sort_unstable();
+    assert!(numbers.iter().copied().eq(0..1_000), "{} records", numbers.len());
+}
+
+/// The values of the first column.
+#[cfg(feature = "parquet")]
+fn numbers_of(body: bytes::Bytes) -> Vec<i64> {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::Field;
+    let reader = SerializedFileReader::new(body).unwrap();
+    let rows = reader.get_row_iter(None).unwrap();
+    let first = |row: parquet::record::Row| row.into_columns().swap_remove(0).1;
+    rows.map(|row| match first(row.unwrap()) {
+        Field::Long(number) => number,
+        other => panic!("{other:?}"),
+    })
+    .collect()
+}
+
 #[tokio::test]
 async fn an_outage_holds_up_nobody_while_the_disk_has_room() {
     let mut rig = Rig::new(Rules { total_size: 20_000, ..rules("/$TAG") }).await;

@@ -21,6 +21,7 @@ use ikada_plugin::{BoxFuture, Delivery, Outcome};
 use md5::{Digest, Md5};
 use tracing::debug;
 
+use super::columns;
 use super::names::{Name, Unique};
 use super::store::{Put, outcome_of};
 use super::upload::{Uploads, is_refusal};
@@ -35,6 +36,8 @@ pub(crate) struct WholeDelivery {
     name: Name,
     unique: Unique,
     body: Bytes,
+    /// The body is lines still, that columns are to be made of.
+    is_lines: bool,
     /// An attempt under this name was never answered.
     may_be_there: bool,
 }
@@ -42,7 +45,23 @@ pub(crate) struct WholeDelivery {
 impl WholeDelivery {
     /// The object of this name and body.
     pub(crate) fn new(all: Arc<Uploads>, name: Name, unique: Unique, body: Bytes) -> Self {
-        Self { all, name, unique, body, may_be_there: false }
+        Self { all, name, unique, body, is_lines: false, may_be_there: false }
+    }
+
+    /// The object of this name that columns of these lines make.
+    pub(crate) fn of_lines(all: Arc<Uploads>, name: Name, unique: Unique, lines: Bytes) -> Self {
+        Self { is_lines: true, ..Self::new(all, name, unique, lines) }
+    }
+
+    async fn make_columns(&mut self) -> Result<(), Failure> {
+        if self.is_lines {
+            let lines = self.body.clone();
+            let made = tokio::task::spawn_blocking(move || columns::write(&lines)).await;
+            let made = made.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+            self.body = made.map_err(|error| Failure::transient(error.to_string()))?.into();
+            self.is_lines = false;
+        }
+        Ok(())
     }
 
     async fn send(&mut self) -> Outcome {
@@ -57,6 +76,7 @@ impl WholeDelivery {
     }
 
     async fn put(&mut self) -> Result<String, Failure> {
+        self.make_columns().await?;
         for _ in 0..MOST_NAMES {
             let key = self.name.with(self.unique);
             if self.name.overwrites() {

@@ -297,6 +297,26 @@ fn a_large_object_is_compressed_as_one() {
     });
 }
 
+#[cfg(feature = "parquet")]
+#[test]
+fn columns_are_made_of_an_object_when_it_is_sent() {
+    in_child("columns_are_made_of_an_object_when_it_is_sent", async {
+        for options in ["compression parquet\n", "format parquet\ns3_key_format /$TAG/$UUID.parquet\n"] {
+            let aws = local_aws();
+            aws.faults()
+                .add(Fault::new(FaultKind::Throttle).on(Service::S3, "PutObject").when(When::First(1)));
+            let mut rig = Rig::new(&aws, &format!("bucket logs\n{options}"));
+            rig.push("app", &lines(1_000, 100));
+            rig.finish().await;
+            let object = aws.s3().objects("logs").into_values().next().unwrap();
+            assert_eq!(object.content_type.as_deref(), Some("application/vnd.apache.parquet"));
+            let body = object.bytes.unwrap();
+            assert!(body.starts_with(b"PAR1") && body.ends_with(b"PAR1"));
+            assert_eq!(rig.ledger.delivered(), 1_000);
+        }
+    });
+}
+
 #[test]
 fn an_expired_token_costs_no_retry() {
     in_child("an_expired_token_costs_no_retry", async {

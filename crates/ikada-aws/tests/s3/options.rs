@@ -41,8 +41,8 @@ fn what_cannot_be_is_refused_at_its_place() {
             "s3.conf:3:15: error[bad-template]: `s3_key_format`: `logs/$TAG` does not start with `/` (help: type `/logs/$TAG`)",
         ),
         (
-            "compression parquet",
-            "s3.conf:3:13: error[unsupported-option]: `compression parquet` is not supported (help: type `gzip`, `zstd`, `snappy` or `none`)",
+            "compression arrow",
+            "s3.conf:3:13: error[unsupported-option]: `compression arrow` is not supported (help: type `gzip`, `zstd`, `snappy` or `none`)",
         ),
         (
             "s3_key_format_time_zone Asia/Tokyo",
@@ -57,8 +57,8 @@ fn what_cannot_be_is_refused_at_its_place() {
             "s3.conf:3:16: error[conflicting-options]: `sse_kms_key_id` needs `sse aws:kms` (help: add a line `sse aws:kms`)",
         ),
         (
-            "format parquet",
-            "s3.conf:3:8: error[unsupported-option]: `format parquet` is not supported (help: type `json_lines`)",
+            "format otlp_json",
+            "s3.conf:3:8: error[unsupported-option]: `format otlp_json` is not supported (help: type `json_lines`)",
         ),
         (
             "total_file_size 500K",
@@ -84,6 +84,20 @@ fn what_cannot_be_is_refused_at_its_place() {
     for (line, expected) in cases {
         assert_eq!(problems(&format!("bucket logs\nregion r\n{line}\n")), [expected]);
     }
+    #[cfg(feature = "parquet")]
+    assert_eq!(
+        problems("bucket logs\nregion r\ncompression parquet\nlog_key log\n"),
+        [
+            "s3.conf:3:13: error[conflicting-options]: `compression parquet` needs whole records (help: remove the line `log_key log`)"
+        ]
+    );
+    #[cfg(feature = "parquet")]
+    assert_eq!(
+        problems("bucket logs\nregion r\nformat parquet\ncompression gzip\n"),
+        [
+            "s3.conf:3:8: error[conflicting-options]: `format parquet` has a compression of its own (help: remove the line `compression`)"
+        ]
+    );
     assert_eq!(
         problems("bucket logs/app\nregion r\n"),
         [
