@@ -100,9 +100,11 @@ fn distinct(aws: &LocalAws) -> u64 {
     aws.report().client(Service::Logs, "a").map_or(0, |numbers| numbers.distinct)
 }
 
-/// Lines of this level.
+/// Lines of this level, but for the one that every stop begins with.
 fn lines<'a>(log: &'a str, level: &str) -> Vec<&'a str> {
-    log.lines().filter(|line| line.contains(&format!("[{level:>5}]"))).collect()
+    let is_of_it =
+        |line: &&str| line.contains(&format!("[{level:>5}]")) && !line.contains("service will shutdown");
+    log.lines().filter(is_of_it).collect()
 }
 
 #[test]
@@ -151,7 +153,7 @@ fn connections_that_are_reset_at_any_moment_lose_nothing() {
     let link = Link::to(aws.http_addr());
     let mut router = Router::start(&config(&link.url(), ""));
     let mut writer = Writer::connect(&router.socket(), TAG, "a");
-    for round in 1..=20 {
+    for round in 1..=10 {
         writer.write(2000);
         // The moment depends on what was carried, and on nothing else.
         let carried = link.inner.carried.load(Ordering::SeqCst);
@@ -160,12 +162,13 @@ fn connections_that_are_reset_at_any_moment_lose_nothing() {
                 || distinct(&aws) == round as u64 * 2000
         });
         link.reset();
+        // Failures in a row would make the router patient, and the test long.
+        wait_for("this round's", || distinct(&aws) == round as u64 * 2000);
     }
-    wait_for("all of them", || distinct(&aws) == 40_000);
     let status = router.stop();
     let log = router.log();
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(log.contains("sent=40000, unsent=0, dropped=0"), "{log}");
+    assert!(log.contains("sent=20000, unsent=0, dropped=0"), "{log}");
     assert_eq!(lines(&log, "error"), Vec::<&str>::new());
 }
 
