@@ -105,11 +105,7 @@ fn watch(sink: &Sink, start: Instant, is_written: &AtomicBool) -> Result<Vec<Sam
             changed = sample.at;
             samples.push(sample);
         }
-        let [first, rest @ ..] = &sample.count;
-        let is_even = is_written && rest.iter().all(|service| service == first);
-        // Where all have the same, all may have everything: what is left comes within a flush or two.
-        let patience = if is_even { PATIENCE / 5 } else { PATIENCE };
-        if is_written && sample.at > changed + patience {
+        if is_written && sample.at > changed + PATIENCE {
             return Ok(samples);
         }
         std::thread::sleep(LOOK_AGAIN);
