@@ -177,7 +177,7 @@ impl Driver {
         let mut parked = self.parked();
         while parked.is_full(self.to.most_under_way / 2) {
             if !self.let_one_go() {
-                self.look_again = Some(Instant::now() + self.to.queue.stall());
+                self.look_again = Some(Instant::now() + self.to.queue.stall() / 4);
                 return false;
             }
             parked = self.parked();
@@ -217,11 +217,12 @@ impl Driver {
         if self.to.queue.shelf().is_some() || !self.to.may_let_go {
             return false;
         }
-        let stall = self.to.queue.stall();
+        // Before the queue takes the whole output for stuck and lets go of the others' records.
+        let patience = self.to.queue.stall() / 2;
         let yields = |batch: &Batch| {
             // A batch without parts is a piece of something larger, which would be lost with it.
             let is_ours = batch.parts.iter().all(|part| !part.share.is_watched()) && !batch.parts.is_empty();
-            is_ours && self.to.is_in_the_way(batch.lane, stall)
+            is_ours && self.to.is_in_the_way(batch.lane, patience)
         };
         let Some(at) = self.waiting.iter().position(yields) else { return false };
         let Some(batch) = self.waiting.remove(at) else { return false };

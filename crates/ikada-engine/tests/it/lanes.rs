@@ -71,7 +71,8 @@ struct Run {
 
 /// A client that writes to each of these tags in turn, a chunk of ten entries a millisecond.
 async fn run(tags: &[&str], rounds: usize, watched: bool, storage: Option<Storage>) -> Run {
-    let (open, taken): (Arc<Mutex<bool>>, Arc<Mutex<HashMap<String, u64>>>) = Default::default();
+    let open: Arc<Mutex<bool>> = Arc::default();
+    let taken: Arc<Mutex<HashMap<String, u64>>> = Arc::default();
     let of =
         |tag: &&str| Step { pause: Duration::from_millis(1), tag: (*tag).to_owned(), entries: 10, watched };
     let steps: Vec<_> = (0..rounds).flat_map(|_| tags.iter().map(of)).collect();
