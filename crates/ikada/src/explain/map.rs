@@ -260,7 +260,9 @@ impl Place<'_> {
 
     fn output(&self, output: &Instance, tag: &str) -> Node {
         let mut about = matched(output);
-        about.extend(names(self.built, output, tag, self.now).into_iter().map(|(word, name)| format!("{word} {name}")));
+        about.extend(
+            names(self.built, output, tag, self.now).into_iter().map(|(word, name)| format!("{word} {name}")),
+        );
         self.node(output, about)
     }
 }

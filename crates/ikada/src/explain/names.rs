@@ -18,7 +18,8 @@ pub fn names(
     now: DateTime<Utc>,
 ) -> Vec<(&'static str, String)> {
     let Some(slot) = built.iter().find(|slot| slot.id.name == output.id) else { return Vec::new() };
-    slot.output.names(&Tag::new(tag.as_bytes()), Timestamp::new(now.timestamp(), now.timestamp_subsec_nanos()))
+    slot.output
+        .names(&Tag::new(tag.as_bytes()), Timestamp::new(now.timestamp(), now.timestamp_subsec_nanos()))
 }
 
 #[cfg(test)]
@@ -30,7 +31,8 @@ mod tests {
     use crate::plugins::registry;
 
     fn shown(options: &str) -> String {
-        let mut loaded = from_text("a.conf", format!("[OUTPUT]\n    Match *\n    region eu-west-1\n{options}"));
+        let mut loaded =
+            from_text("a.conf", format!("[OUTPUT]\n    Match *\n    region eu-west-1\n{options}"));
         let pipeline = build_pipeline(&loaded.document, &mut loaded.diagnostics);
         let built = assemble(&mut loaded, &registry(), true).pipeline.outputs;
         let now = DateTime::from_timestamp(1_700_000_000, 5_000_000).unwrap();
