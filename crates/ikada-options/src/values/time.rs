@@ -23,9 +23,7 @@ impl OptionValue for Seconds {
         let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
         let nanos = match (seconds_of(unit), several_units(text)) {
-            (Some(seconds), _) => {
-                scaled(number, seconds * 1_000_000_000).ok_or_else(|| not_a_time(text))?
-            }
+            (Some(seconds), _) => scaled(number, seconds * 1_000_000_000).ok_or_else(|| not_a_time(text))?,
             (None, Some(seconds)) => u128::from(seconds) * 1_000_000_000,
             (None, None) => return Err(bad_unit(text, number, unit)),
         };

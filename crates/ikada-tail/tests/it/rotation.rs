@@ -109,8 +109,9 @@ async fn rotations_and_restarts(style: Style, pattern: &str) {
     }
     place.append(1);
     let at = place.dir.path().display();
-    let options =
-        format!("path {at}/{pattern}\nread_from_head on\ndb {at}/tail.db\nrotate_wait 0.1\nwatcher_interval 0.1\n");
+    let options = format!(
+        "path {at}/{pattern}\nread_from_head on\ndb {at}/tail.db\nrotate_wait 0.1\nwatcher_interval 0.1\n"
+    );
     let mut runs = Runs { options, done: Vec::new() };
     let mut running = runs.start().await;
     for round in 0..12 {
