@@ -255,6 +255,6 @@ mod tests {
         };
         let (fine, lost) = (run(Some(105.0)), run(None));
         assert!(table(&[vec![&fine]]).unwrap().contains("| 1.050 |"));
-        assert!(table(&[vec![&lost]]).unwrap().contains("| never |"), "{:?}", table(&[vec![&lost]]));
+        assert!(table(&[vec![&lost]]).unwrap().contains(" never |"), "{:?}", table(&[vec![&lost]]));
     }
 }

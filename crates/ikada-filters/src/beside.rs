@@ -140,6 +140,24 @@ mod tests {
         }
     }
 
+    /// Tells when it is written to, and waits.
+    struct Still {
+        began: std::sync::mpsc::Sender<()>,
+        gate: Arc<Mutex<()>>,
+    }
+
+    impl Write for Still {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.began.send(()).ok();
+            drop(self.gate.lock().unwrap());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[test]
     fn everything_is_written_by_the_end() {
         let paper = Paper::default();
@@ -164,13 +182,17 @@ mod tests {
 
     #[test]
     fn a_reader_that_stands_still_holds_nobody_up() {
-        let paper = Paper::default();
-        let held = paper.0.lock().unwrap();
-        let mut beside = Beside::new(Box::new(paper.clone())).unwrap();
+        let (began, has_begun) = std::sync::mpsc::channel();
+        let gate = Arc::new(Mutex::new(()));
+        let held = gate.lock().unwrap();
+        let mut beside = Beside::new(Box::new(Still { began, gate: gate.clone() })).unwrap();
+        beside.write_all(b"x\n").unwrap();
+        // From here on the first block is being written, and so it stays.
+        has_begun.recv().unwrap();
         for _ in 0..WAITING + 100 {
             beside.write_all(b"x\n").unwrap();
         }
-        assert!(beside.left_out.load(Relaxed) >= 99);
+        assert_eq!(beside.left_out.load(Relaxed), 100);
         drop(held);
     }
 }

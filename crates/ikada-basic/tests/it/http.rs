@@ -324,7 +324,7 @@ async fn a_proxy_without_tls_gets_the_whole_url_and_who_asks() {
     assert_eq!(seen.uri, "http://logs.example:80/v1?a=b");
     assert_eq!(
         (seen.header("host"), seen.header("proxy-authorization")),
-        (Some("logs.example:80"), Some("Basic bWU6cHc="))
+        (Some("logs.example"), Some("Basic bWU6cHc="))
     );
 }
 

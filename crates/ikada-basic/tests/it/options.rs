@@ -35,7 +35,7 @@ fn what_http_does_not_have_is_refused_with_a_way_out() {
         findings("oauth2.enable true\nproxy https://p:3128"),
         [
             "a.conf:1:1: error[unsupported-option]: `oauth2.enable` is not supported (help: use `header Authorization Bearer ${TOKEN}` with a token that lasts)",
-            "a.conf:2:7: error[bad-value]: `proxy`",
+            "a.conf:2:7: error[bad-value]: `proxy`: the value is spoken to over TLS (help: type `http://proxy.example.com:3128`)",
         ]
     );
 }
