@@ -5,13 +5,14 @@ use std::io::Read;
 use anyhow::{Context, Result};
 use ikada_localaws::{LocalAws, Report, Service};
 
+use super::file::{self, Checked};
 use super::task::{BUCKET, Container, DELIVERY_STREAM};
 use crate::table::{Table, bytes, grouped};
 
-/// One container's records at its service.
+/// Records of one source at its destination.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    container: Container,
+    route: &'static str,
     sent: u64,
     delivered: u64,
     duplicated: u64,
@@ -20,18 +21,43 @@ pub(crate) struct Arrival {
 }
 
 impl Arrival {
-    /// Reads it from the local AWS's report.
-    pub(crate) fn of(container: Container, sent: u64, report: &Report) -> Arrival {
-        let service = service(container);
-        let numbers = report.client(service, container.name());
-        let of_service = report.resources.iter().filter(|resource| resource.service == service);
+    /// A container's, from the local AWS's report.
+    pub(crate) fn of_container(container: Container, sent: u64, aws: &LocalAws, report: &Report) -> Arrival {
+        let (route, bucket) = match container {
+            Container::App => ("app   → CloudWatch Logs", None),
+            Container::Web => ("web   → Firehose", None),
+            Container::Audit => ("audit → S3, gzip", Some(BUCKET)),
+        };
+        Arrival::of(route, (service(container), bucket), (container.name(), sent), aws, report)
+    }
+
+    /// The file's.
+    pub(crate) fn of_file(sent: u64, aws: &LocalAws, report: &Report) -> Arrival {
+        let place = (Service::S3, Some(file::BUCKET));
+        Arrival::of("file  → parser → S3, gzip", place, (file::CLIENT, sent), aws, report)
+    }
+
+    fn of(
+        route: &'static str,
+        (service, bucket): (Service, Option<&str>),
+        (client, sent): (&str, u64),
+        aws: &LocalAws,
+        report: &Report,
+    ) -> Arrival {
+        let numbers = report.client(service, client);
+        let is_there = |resource: &str| bucket.is_none_or(|bucket| bucket == resource);
+        let resources = report.resources.iter().filter(|resource| resource.service == service);
+        let requests = aws.requests(service).iter().filter(|request| is_there(&request.resource)).count();
         Arrival {
-            container,
+            route,
             sent,
             delivered: numbers.map_or(0, |numbers| numbers.distinct),
             duplicated: numbers.map_or(0, |numbers| numbers.duplicated),
-            requests: report.requests(service),
-            bytes: of_service.map(|resource| resource.bytes).sum(),
+            requests: requests as u64,
+            bytes: resources
+                .filter(|resource| is_there(&resource.resource))
+                .map(|resource| resource.bytes)
+                .sum(),
         }
     }
 
@@ -50,27 +76,28 @@ pub(crate) fn service(container: Container) -> Service {
     }
 }
 
-/// How many different records of all containers have arrived.
+/// How many different records of all containers and of the file have arrived.
 pub(crate) fn delivered(report: &Report) -> u64 {
-    Container::ALL
+    let of_containers = Container::ALL
         .iter()
         .filter_map(|container| report.client(service(*container), container.name()))
         .map(|numbers| numbers.distinct)
-        .sum()
+        .sum::<u64>();
+    of_containers + delivered_of_file(report)
+}
+
+/// How many different lines of the file have arrived.
+pub(crate) fn delivered_of_file(report: &Report) -> u64 {
+    report.client(Service::S3, file::CLIENT).map_or(0, |numbers| numbers.distinct)
 }
 
 /// The table of what arrived where.
 pub(crate) fn table(arrivals: &[Arrival]) -> String {
     let mut table =
-        Table::new(&["container → service", "sent", "delivered", "lost", "duplicated", "requests", "bytes"]);
+        Table::new(&["source → service", "sent", "delivered", "lost", "duplicated", "requests", "bytes"]);
     for arrival in arrivals {
-        let destination = match arrival.container {
-            Container::App => "app   → CloudWatch Logs",
-            Container::Web => "web   → Firehose",
-            Container::Audit => "audit → S3, gzip",
-        };
         table.row(vec![
-            destination.to_owned(),
+            arrival.route.to_owned(),
             grouped(arrival.sent),
             grouped(arrival.delivered),
             grouped(arrival.sent.saturating_sub(arrival.delivered)),
@@ -132,6 +159,26 @@ fn objects(aws: &LocalAws) -> Result<String> {
     Ok(text)
 }
 
+/// The file's objects, and what comparing every line came to.
+pub(crate) fn file_content(checked: &Checked, lines: u64) -> String {
+    let mut text = format!("S3  bucket {}, {} objects\n", file::BUCKET, checked.objects.len());
+    for (key, size, lines) in &checked.objects {
+        text.push_str(&format!("  {key}  {} as gzip, {} lines\n", bytes(*size), grouped(*lines as u64)));
+    }
+    text.push_str(&format!("  {}\n", shortened(&checked.sample)));
+    text.push_str(&format!(
+        "  {} of {} lines are there once and to the letter; {} lines and {} keys are not as they must be\n",
+        grouped(checked.exact),
+        grouped(lines),
+        grouped(checked.wrong.len() as u64),
+        grouped(checked.wrong_keys.len() as u64)
+    ));
+    for wrong in checked.wrong.iter().chain(&checked.wrong_keys).take(SHOWN) {
+        text.push_str(&format!("  wrong: {}\n", shortened(wrong)));
+    }
+    text
+}
+
 fn shortened(line: &str) -> String {
     match line.char_indices().nth(WIDTH) {
         Some((at, _)) => format!("{}…", &line[..at]),
@@ -154,7 +201,7 @@ mod tests {
     #[test]
     fn an_arrival_is_complete_when_every_record_came_once() {
         let arrival = |delivered, duplicated| Arrival {
-            container: Container::Web,
+            route: "web",
             sent: 3,
             delivered,
             duplicated,

@@ -1,10 +1,11 @@
 //! `cargo xtask demo`: an ECS task's logs on their way through Ikada to three services of a local AWS.
 //!
 //! Everything is real but AWS and the containers: the program as it is built, the configuration as the ECS agent generates
-//! it ([`task`]), the bytes that Docker's log driver writes ([`traffic`]), a SIGTERM at the end ([`router`]). The local
-//! AWS runs in this process, so that what arrived can be counted and shown ([`arrived`]).
+//! it ([`task`]), the bytes that Docker's log driver writes ([`traffic`]), a file that an application writes ([`file`]), a SIGTERM
+//! at the end ([`router`]). The local AWS runs in this process, so that what arrived can be counted and shown ([`arrived`]).
 
 mod arrived;
+mod file;
 mod progress;
 mod router;
 mod task;
@@ -21,6 +22,7 @@ use anyhow::{Context, Result, bail};
 use ikada_localaws::{Config, LocalAws};
 
 use arrived::Arrival;
+use file::{Checked, Trail};
 use progress::Progress;
 use router::Router;
 use task::{Container, Places};
@@ -34,7 +36,7 @@ pub(crate) struct Options {
     /// Builds with optimisation (slower to build, faster to run)
     #[arg(long)]
     release: bool,
-    /// Number of records, of all containers together
+    /// Number of records, of all containers together; a tenth of that in lines of the file comes on top
     #[arg(long, default_value_t = 300_000)]
     records: u64,
     /// Keeps the folder with the configuration and the router's log
@@ -78,22 +80,35 @@ fn play(options: &Options, program: &Path, folder: &Path, aws: &LocalAws) -> Res
         forward_port: port(24224)?,
         health_port: port(8877)?,
         endpoint: &aws.http_url(),
+        extra: &folder.join("extra.conf"),
     };
     let text = task::configuration(&places);
+    let extra = file::configuration(folder, places.endpoint, task::REGION);
     std::fs::write(&configuration, &text).context("cannot write the configuration")?;
+    std::fs::write(places.extra, &extra).context("cannot write the configuration")?;
+    std::fs::write(folder.join(file::PARSERS_FILE), file::PARSERS).context("cannot write the parsers")?;
     println!("configuration, as the ECS agent generates it:\n{}", indented(&text));
+    println!("what the team adds to it, extra.conf:\n{}", indented(&extra));
+    println!("and its parser:\n{}", indented(file::PARSERS));
 
     let mut router = Router::start(program, &configuration, &log)?;
     router.wait_until_listening(&socket, places.health_port, START)?;
     check_health(places.health_port)?;
-    println!("ikada listens and is healthy; {} records follow", grouped(options.records));
+    let lines = options.records / 10;
+    println!(
+        "ikada listens and is healthy; {} records and {} lines of a file follow",
+        grouped(options.records),
+        grouped(lines)
+    );
 
-    let began = Instant::now();
-    let sent = send(options.records, &socket, aws, &mut router)?;
+    let (began, trail) = (Instant::now(), Trail::new());
+    let sent = send(options.records, &socket, (trail, &folder.join("audit.log"), lines), aws, &mut router)?;
+    // What is read from a socket is delivered at the stop; what is left in a file would be read by the next router.
+    wait_for_file(aws, lines, &mut router)?;
     let written = began.elapsed();
-    println!("everything is written after {:.1} s; SIGTERM", written.as_secs_f64());
+    println!("everything is written and the file is read after {:.1} s; SIGTERM", written.as_secs_f64());
     router.terminate()?;
-    let total = sent.iter().sum();
+    let total = sent.iter().sum::<u64>() + lines;
     let mut progress = Progress::new(total);
     let status = router.wait(END, || progress.show(total, arrived::delivered(&aws.report())))?;
     progress.finish(total, arrived::delivered(&aws.report()));
@@ -101,17 +116,20 @@ fn play(options: &Options, program: &Path, folder: &Path, aws: &LocalAws) -> Res
         "ikada ended after another {:.1} s: {status}. Its last lines:",
         (began.elapsed() - written).as_secs_f64()
     );
-    println!("{}\n", indented(&router.last_lines(9)));
+    println!("{}\n", indented(&router.last_lines(11)));
 
     let report = aws.report();
-    let arrivals: Vec<Arrival> = Container::ALL
+    let mut arrivals: Vec<Arrival> = Container::ALL
         .iter()
         .zip(sent)
-        .map(|(container, sent)| Arrival::of(*container, sent, &report))
+        .map(|(container, sent)| Arrival::of_container(*container, sent, aws, &report))
         .collect();
+    arrivals.push(Arrival::of_file(lines, aws, &report));
+    let checked = Checked::of(aws, trail, lines)?;
     println!("{}", arrived::content(aws)?);
+    println!("{}", arrived::file_content(&checked, lines));
     println!("{}", arrived::table(&arrivals));
-    let is_complete = arrivals.iter().all(Arrival::is_complete);
+    let is_complete = arrivals.iter().all(Arrival::is_complete) && checked.is_exact(lines);
     println!("{}", verdict(is_complete, status.success()));
     Ok(is_complete && status.success())
 }
@@ -120,8 +138,23 @@ fn verdict(is_complete: bool, ended_well: bool) -> &'static str {
     match (is_complete, ended_well) {
         (true, true) => "Every record arrived exactly once, and ikada ended with exit code 0.",
         (true, false) => "Every record arrived exactly once, but ikada did not end with exit code 0.",
-        (false, _) => "Records were lost or doubled.",
+        (false, _) => "Records were lost, doubled or changed.",
     }
+}
+
+/// Waits until all lines of the file are in S3.
+fn wait_for_file(aws: &LocalAws, lines: u64, router: &mut Router) -> Result<()> {
+    let start = Instant::now();
+    while arrived::delivered_of_file(&aws.report()) < lines {
+        if let Some(status) = router.has_ended()? {
+            bail!("the router ended in the middle ({status}):\n{}", router.last_lines(20));
+        }
+        if start.elapsed() > START {
+            bail!("the file does not arrive:\n{}", router.last_lines(20));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// Builds the program and finds it.
@@ -168,12 +201,21 @@ fn check_health(port: u16) -> Result<()> {
     asked().map(|_| ()).context("the health check failed")
 }
 
-/// Plays all containers at once, each over a connection of its own; returns how many records each one has written.
-fn send(records: u64, socket: &Path, aws: &LocalAws, router: &mut Router) -> Result<[u64; 3]> {
+/// Plays all containers at once, each over a connection of its own, and the file; returns how many records each container has written.
+fn send(
+    records: u64,
+    socket: &Path,
+    (trail, file, lines): (Trail, &Path, u64),
+    aws: &LocalAws,
+    router: &mut Router,
+) -> Result<[u64; 3]> {
     let counts = Container::ALL.map(|container| records * container.share() / 10);
-    let total = counts.iter().sum();
-    let sent = Container::ALL.map(|_| AtomicU64::new(0));
-    let all = || sent.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
+    let total = counts.iter().sum::<u64>() + lines;
+    let (sent, in_file) = (Container::ALL.map(|_| AtomicU64::new(0)), AtomicU64::new(0));
+    let all = || {
+        let of_containers = sent.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
+        of_containers + in_file.load(Ordering::Relaxed)
+    };
     let mut progress = Progress::new(total);
     std::thread::scope(|scope| -> Result<()> {
         let players: Vec<_> = Container::ALL
@@ -184,6 +226,7 @@ fn send(records: u64, socket: &Path, aws: &LocalAws, router: &mut Router) -> Res
                 scope.spawn(move || traffic::play(socket, *container, count, sent))
             })
             .collect();
+        let writer = scope.spawn(|| trail.play(file, lines, &in_file));
         while !players.iter().all(|player| player.is_finished()) {
             progress.show(all(), arrived::delivered(&aws.report()));
             std::thread::sleep(Duration::from_millis(100));
@@ -195,7 +238,8 @@ fn send(records: u64, socket: &Path, aws: &LocalAws, router: &mut Router) -> Res
             let played = player.join().map_err(|_| anyhow::anyhow!("a player panicked"))?;
             played.with_context(|| format!("the router does not take the logs of `{}`", container.name()))?;
         }
-        Ok(())
+        let written = writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))?;
+        written.context("cannot write the file")
     })?;
     progress.finish(all(), arrived::delivered(&aws.report()));
     Ok(sent.map(AtomicU64::into_inner))

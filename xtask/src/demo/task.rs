@@ -59,6 +59,8 @@ pub(crate) struct Places<'a> {
     pub(crate) health_port: u16,
     /// The local AWS.
     pub(crate) endpoint: &'a str,
+    /// What the team adds (`config-file-type` and `config-file-value`).
+    pub(crate) extra: &'a Path,
 }
 
 /// The file as the agent generates it for a task in network mode `awsvpc`, with `enable-ecs-log-metadata`
@@ -100,6 +102,7 @@ pub(crate) fn configuration(places: &Places<'_>) -> String {
             ("Record", "ecs_task_definition shop:7"),
         ],
     );
+    writeln!(text, "\n@INCLUDE {}", places.extra.display()).expect("writing to a string does not fail");
     section(&mut text, "OUTPUT", &[("Name", "null"), ("Match", "firelens-healthcheck")]);
     for container in Container::ALL {
         output(&mut text, container, places.endpoint);
@@ -171,6 +174,7 @@ mod tests {
             forward_port: 24224,
             health_port: 8877,
             endpoint: "http://127.0.0.1:4566",
+            extra: Path::new("/extra.conf"),
         };
         configuration(&places)
     }
@@ -187,6 +191,7 @@ mod tests {
     fn there_is_no_service_section_and_options_are_sorted() {
         let text = text();
         assert!(!text.contains("[SERVICE]"));
+        assert!(text.contains("shop:7\n\n@INCLUDE /extra.conf\n\n[OUTPUT]\n    Name null\n"), "{text}");
         for output in text.split("\n[OUTPUT]\n").skip(1) {
             let keys: Vec<_> =
                 output.lines().filter_map(|line| line.split_whitespace().next()).skip(2).collect();
