@@ -1,6 +1,8 @@
 //! The program under test as a child process.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -72,9 +74,27 @@ impl Router {
 
     /// Starts the program without waiting for anything.
     pub fn spawn(dir: Arc<TempDir>, config: &str, args: &[&str]) -> Self {
+        Self::spawn_by(Command::new(binary()), dir, config, args)
+    }
+
+    /// The same by a user who may not read everything: `nobody` where the tests run as root.
+    pub fn spawn_as_nobody(dir: Arc<TempDir>, config: &str, args: &[&str]) -> Self {
+        if !rustix::process::geteuid().is_root() {
+            return Self::spawn(dir, config, args);
+        }
+        // The folder that the program was built in may be closed to others.
+        let program = dir.path().join("ikada");
+        std::fs::copy(binary(), &program).unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let mut command = Command::new(program);
+        command.uid(65_534).gid(65_534).current_dir("/");
+        Self::spawn_by(command, dir, config, args)
+    }
+
+    fn spawn_by(mut command: Command, dir: Arc<TempDir>, config: &str, args: &[&str]) -> Self {
         let path = dir.path().join("fluent-bit.conf");
         std::fs::write(&path, config.replace("{dir}", dir.path().to_str().unwrap())).unwrap();
-        let mut child = Command::new(binary())
+        let mut child = command
             .arg("-c")
             .arg(&path)
             .args(args)

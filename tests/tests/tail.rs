@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -310,4 +311,27 @@ fn polling_finds_the_same_as_being_told() {
     }
     router.stop();
     place.assert_each_once("polling");
+}
+
+#[test]
+fn a_file_that_may_be_read_later_is_read_then_and_told_of_once() {
+    let mut place = Place::new();
+    place.append("open.log", 100);
+    place.append("closed.log", 100);
+    let may = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    may(&place.path("closed.log"), 0o000);
+    may(&place.dir.path().join("out"), 0o777);
+    let input = "    Path {dir}/logs/*.log\n    Refresh_Interval 1\n";
+    let mut router = Router::spawn_as_nobody(place.dir.clone(), &place.config(input), &[]);
+    wait_for("what may be read", || place.numbers()[..100].iter().all(|times| *times > 0));
+    router.wait_for_log("the file cannot be read");
+    place.append("open.log", 100);
+    wait_for("more of what may be read", || place.numbers()[200..].iter().all(|times| *times > 0));
+    assert!(place.numbers()[100..200].iter().all(|times| *times == 0), "nobody could read these");
+
+    may(&place.path("closed.log"), 0o644);
+    place.wait_for_all();
+    assert!(router.stop().success());
+    place.assert_each_once("after the mend");
+    assert_eq!(router.log().matches("the file cannot be read").count(), 1, "{}", router.log());
 }

@@ -142,13 +142,13 @@ mod tests {
 
     /// Tells when it is written to, and waits.
     struct Still {
-        began: std::sync::mpsc::Sender<()>,
+        began: SyncSender<()>,
         gate: Arc<Mutex<()>>,
     }
 
     impl Write for Still {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.began.send(()).ok();
+            self.began.try_send(()).ok();
             drop(self.gate.lock().unwrap());
             Ok(bytes.len())
         }
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_stands_still_holds_nobody_up() {
-        let (began, has_begun) = std::sync::mpsc::channel();
+        let (began, has_begun) = sync_channel(1);
         let gate = Arc::new(Mutex::new(()));
         let held = gate.lock().unwrap();
         let mut beside = Beside::new(Box::new(Still { began, gate: gate.clone() })).unwrap();
