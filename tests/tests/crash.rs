@@ -44,7 +44,10 @@ fn config(aws: &LocalAws) -> String {
 fn on_disk(dir: &Path) -> u64 {
     let outputs = std::fs::read_dir(dir.join("store/outputs")).into_iter().flatten().flatten();
     let files = outputs.flat_map(|output| std::fs::read_dir(output.path()).into_iter().flatten().flatten());
-    let entries = |name: String| name.strip_suffix(".chunk")?.split_once('-')?.1.parse::<u64>().ok();
+    let whole = |name: &String| !name.starts_with('.');
+    let entries = |name: String| {
+        Some(name).filter(whole)?.strip_suffix(".chunk")?.split_once('-')?.1.parse::<u64>().ok()
+    };
     files.filter_map(|file| entries(file.file_name().into_string().ok()?)).sum()
 }
 
