@@ -313,7 +313,7 @@ const SCRIPTS: [&str; 13] = [
     "r.log = nil return 1, ts, r",
     "r.sum = (tonumber(r.n) or 0) + 1 return 2, ts, r",
     "if type(r.msg) == 'string' then r.msg = r.msg:upper() end return 2, ts, r",
-    "if type(r.text) == 'string' then r.text = r.text:gsub('%d+', '#') end return 2, ts, r",
+    "if type(r.text) == 'string' then r.text = r.text:gsub('[%d\"]+', '#') end return 2, ts, r",
     "if type(r.m) == 'table' then r.m.t = tag end return 2, ts, r",
     "local c = 0 for k in pairs(r) do c = c + 1 end return 2, ts, {count = c, half = c / 2}",
     "return 2, ts, {r, {level = 'copy', n = 7}}",
