@@ -21,7 +21,7 @@ const RATE: u64 = 20_000_000;
 /// The memory of a small sidecar, in bytes: its router takes half of it for what waits.
 const BUDGET: u64 = 32 << 20;
 
-/// What the program takes besides, in kB: code, threads, connections, the allocator's slack (documented in the concepts).
+/// What the program takes besides, in kB: code, threads, connections, the allocator's slack.
 const OVERHEAD: u64 = 48_000;
 
 /// Records that the input has read so far.
