@@ -171,7 +171,7 @@ impl Inner {
                 When::First(count) => rule.matched <= count,
                 When::Every(step) => rule.matched.is_multiple_of(step),
                 When::Nth(one) => rule.matched == one,
-                When::Probability(_) => unimplemented!("these servers throw no dice"),
+                When::Probability(_) => unreachable!("these servers throw no dice"),
             };
             if strikes && found.is_none() {
                 rule.struck += 1;

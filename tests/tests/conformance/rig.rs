@@ -221,6 +221,6 @@ fn harm(trouble: Trouble) -> Harm {
         Trouble::ExpiredToken => Harm::Status(403, "ExpiredTokenException: the token is expired"),
         Trouble::AccessDenied => Harm::Status(403, "not you"),
         Trouble::Late(pause) => Harm::Late(pause),
-        Trouble::Half => unimplemented!("a body is taken whole or not at all"),
+        Trouble::Half => unreachable!("a body is taken whole or not at all"),
     }
 }
