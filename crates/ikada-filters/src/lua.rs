@@ -1,14 +1,16 @@
 //! `lua`: a function of the user's own looks at every record.
 //!
-//! The script runs in one LuaJIT state behind a lock ([`vm`]); records become tables and tables records ([`value`]). A script may err, loop
-//! or grow: its memory is bounded, its instructions are counted, and whatever goes wrong, the record passes as it came and one line in a
-//! while says how many it stands for. A script that takes long is run where the tasks of other inputs and outputs do not wait for it.
+//! The script runs in one LuaJIT state behind a lock ([`vm`]); records become tables in one step that LuaJIT itself does ([`wire`]), and
+//! tables records ([`value`]). A script may err, loop or grow: its memory is bounded, its instructions are counted, and whatever goes wrong,
+//! the record passes as it came and one line in a while says how many it stands for. A script that takes long is run where the tasks of
+//! other inputs and outputs do not wait for it.
 //!
 //! Instructions can be counted only where LuaJIT interprets: its compiled code never looks up. The compiler is therefore off.
 
 mod trouble;
 mod value;
 mod vm;
+mod wire;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -127,35 +129,11 @@ impl Lua {
         match answer {
             Ok(Answer::Keep) => Verdict::Keep,
             Ok(Answer::Drop) => Verdict::Drop,
-            Ok(Answer::Take { time, metadata, mut records }) => {
-                let Some(last) = records.pop() else { return Verdict::Drop };
+            Ok(Answer::Take { time }) => {
                 if let Some(time) = time {
                     cx.set_time(time);
                 }
-                let came = cx.metadata.unwrap_or(NO_METADATA);
-                let of_record = |number: usize| match &*metadata {
-                    [] => came,
-                    [one] => one,
-                    each => each.get(number).map_or(NO_METADATA, |metadata| metadata),
-                };
-                let count = records.len();
-                for (number, record) in records.into_iter().enumerate() {
-                    let metadata = of_record(number).to_vec();
-                    cx.emit_held(Emitted {
-                        tag: cx.tag.clone(),
-                        time: cx.time,
-                        metadata,
-                        record,
-                        held: Vec::new(),
-                    });
-                }
-                if of_record(count) != came {
-                    cx.set_metadata(of_record(count).to_vec());
-                }
-                if last != *original {
-                    replace(fields, &last);
-                }
-                Verdict::Keep
+                take(vm, original, cx, fields)
             }
             Err(failure) => {
                 troubles.note(&failure);
@@ -168,6 +146,34 @@ impl Lua {
             }
         }
     }
+}
+
+/// Puts what the script returned in the place of a record: the last of several, while those before it are emitted.
+fn take(vm: &Vm, original: &[u8], cx: &mut EntryContext<'_>, fields: &mut Fields<'_>) -> Verdict {
+    let (records, metadata) = (vm.records(), vm.metadata());
+    let came = cx.metadata.unwrap_or(NO_METADATA);
+    let of_record = |number: usize| match metadata.len() {
+        0 => came,
+        1 => metadata.get(0).unwrap_or(NO_METADATA),
+        _ => metadata.get(number).unwrap_or(NO_METADATA),
+    };
+    let Some(last) = records.len().checked_sub(1) else { return Verdict::Drop };
+    for number in 0..last {
+        cx.emit_held(Emitted {
+            tag: cx.tag.clone(),
+            time: cx.time,
+            metadata: of_record(number).to_vec(),
+            record: records.get(number).unwrap_or(NO_METADATA).to_vec(),
+            held: Vec::new(),
+        });
+    }
+    if of_record(last) != came {
+        cx.set_metadata(of_record(last).to_vec());
+    }
+    if let Some(record) = records.get(last).filter(|record| *record != original) {
+        replace(fields, record);
+    }
+    Verdict::Keep
 }
 
 /// An empty map.

@@ -28,7 +28,7 @@ pub(super) enum Failure {
     #[error("the script returned a record of more than {0} bytes")]
     TooLarge(usize),
     #[error("the script returned more than {0} tables")]
-    TooMany(i64),
+    TooMany(usize),
 }
 
 impl Failure {

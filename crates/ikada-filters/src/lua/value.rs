@@ -1,16 +1,17 @@
-//! Records as Lua tables, and back.
+//! What a script returned, as records.
 //!
 //! Lua knows one kind of number and one kind of table, and forgets the order of keys. On the way back the record that came is therefore
 //! looked at again: its fields keep their order, what was binary stays binary, and an integer above 2^53, which a double cannot hold, stays
 //! what it was if the script did not change it. New keys follow in the order of their bytes.
 
-use std::cell::Cell;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use ikada_msgpack::{MapView, View, str_bytes, write};
-use mlua::{Lua, Table, Value};
+use smallvec::SmallVec;
 
 use super::trouble::Failure;
+use super::wire::{Item, Node, Reader, Table, Unreadable};
 
 /// Tables may be nested so deep: a little less than a record may.
 const DEPTH: usize = 56;
@@ -19,7 +20,10 @@ const DEPTH: usize = 56;
 const LARGEST: usize = 16 * 1024 * 1024;
 
 /// Tables in what a script returns for one record: a few that hold each other can stand for any number.
-const MOST_TABLES: i64 = 100_000;
+const MOST_TABLES: usize = 100_000;
+
+/// Up to so many fields of the record that came are looked through for each key.
+const FEW: usize = 16;
 
 /// What the options say about values.
 #[derive(Debug, Clone, Default)]
@@ -29,152 +33,209 @@ pub(super) struct Rules {
     pub(super) keeps_null: bool,
 }
 
-/// Turns values into Lua's and back.
-#[derive(Debug)]
-pub(super) struct Values {
-    rules: Rules,
-    /// The metatable of tables that were arrays, so that an empty one stays an array.
-    array: Table,
-    /// Tables read since the count was last asked for.
-    read: Cell<i64>,
+/// Encoded maps, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Maps {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
 }
 
-/// A map's encoded keys with their places and values.
-type Places<'r> = HashMap<&'r [u8], (usize, View<'r>), foldhash::fast::RandomState>;
-
-impl Values {
-    pub(super) fn new(lua: &Lua, rules: Rules) -> mlua::Result<Self> {
-        if rules.keeps_null {
-            lua.globals().raw_set("flb_null", Value::NULL)?;
-        }
-        Ok(Self { rules, array: lua.create_table()?, read: Cell::new(0) })
+impl Maps {
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
     }
 
-    /// A value as Lua sees it.
-    pub(super) fn to_lua(&self, lua: &Lua, view: View<'_>) -> mlua::Result<Value> {
-        Ok(match view {
-            View::Nil if self.rules.keeps_null => Value::NULL,
-            View::Nil | View::Ext(..) => Value::Nil,
-            View::Bool(value) => Value::Boolean(value),
-            View::Int(n) => Value::Number(n as f64),
-            View::Uint(n) => Value::Number(n as f64),
-            View::Float(n) => Value::Number(n),
-            View::Str(bytes) | View::Bin(bytes) => Value::String(lua.create_string(bytes)?),
-            View::Map(map) => Value::Table(self.table(lua, map)?),
-            View::Array(list) => {
-                let table = lua.create_table_with_capacity(list.len().min(1024), 0)?;
-                for (number, item) in list.iter().enumerate() {
-                    table.raw_set(number as f64 + 1.0, self.to_lua(lua, item)?)?;
-                }
-                table.set_metatable(Some(self.array.clone()))?;
-                Value::Table(table)
-            }
-        })
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
     }
 
-    /// A map as a table.
-    pub(super) fn table(&self, lua: &Lua, map: MapView<'_>) -> mlua::Result<Table> {
-        let table = lua.create_table_with_capacity(0, map.len().min(1024))?;
-        for (key, value) in map.iter() {
-            // Lua has no such keys.
-            if matches!(key, View::Nil | View::Ext(..)) || matches!(key, View::Float(n) if n.is_nan()) {
-                continue;
-            }
-            table.raw_set(self.to_lua(lua, key)?, self.to_lua(lua, value)?)?;
-        }
-        Ok(table)
+    pub(super) fn get(&self, number: usize) -> Option<&[u8]> {
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.bytes.get(start..*self.ends.get(number)?)
+    }
+}
+
+/// Turns what LuaJIT wrote into encoded maps.
+#[derive(Debug)]
+pub(super) struct Returned {
+    rules: Rules,
+    nodes: Vec<Node>,
+    /// Tables read since the count was last asked for.
+    tables: usize,
+}
+
+impl Returned {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self { rules, nodes: Vec::new(), tables: 0 }
     }
 
     /// How many tables were read since this was asked last.
-    pub(super) fn tables_read(&self) -> i64 {
-        self.read.take()
+    pub(super) fn tables_read(&mut self) -> usize {
+        std::mem::take(&mut self.tables)
     }
 
-    /// The items of a table that is a list of tables, `None` for a record.
-    pub(super) fn list(&self, table: &Table) -> Result<Option<Vec<Table>>, Failure> {
-        if table.raw_len() == 0 && table.metatable().as_ref() != Some(&self.array) {
-            return Ok(None);
+    /// Reads a record, or a list of records, into `out`; `original` is what came.
+    pub(super) fn read(
+        &mut self,
+        written: &[u8],
+        original: Option<MapView<'_>>,
+        out: &mut Maps,
+    ) -> Result<(), Failure> {
+        out.clear();
+        self.nodes.clear();
+        // Around the records may stand a list.
+        let mut reader = Reader::new(written, MOST_TABLES);
+        let read = reader.value(&mut self.nodes, DEPTH + 1);
+        self.tables += MOST_TABLES - reader.tables;
+        read.map_err(|why| match why {
+            Unreadable::Form => Failure::NoRecord,
+            Unreadable::Depth => Failure::TooDeep,
+            Unreadable::Count => Failure::TooMany(MOST_TABLES),
+        })?;
+        let records = Records { rules: &self.rules, nodes: &self.nodes, written };
+        let Some(Item::Table(table)) = self.nodes.first().map(|node| node.item) else {
+            return Err(Failure::NoRecord);
+        };
+        match records.items(0, table, false) {
+            None => records.one(0, table, original, out),
+            Some(items) => items.iter().try_for_each(|&at| match at.map(|at| (at, self.nodes[at].item)) {
+                Some((at, Item::Table(table))) => records.one(at, table, original, out),
+                _ => Err(Failure::NoRecord),
+            }),
         }
-        let Some(items) = self.items(table, false)? else { return Ok(None) };
-        let tables = items.into_iter().map(|item| match item {
-            Value::Table(item) => Ok(item),
-            _ => Err(Failure::NoRecord),
-        });
-        tables.collect::<Result<_, _>>().map(Some)
+    }
+}
+
+/// The nodes of an array's items, in order; `None` for one that is not there.
+type Items = SmallVec<[Option<usize>; 16]>;
+
+/// What was read.
+struct Records<'b> {
+    rules: &'b Rules,
+    nodes: &'b [Node],
+    written: &'b [u8],
+}
+
+/// A key with its value on the way out.
+struct Pair<'o> {
+    /// Where it stood in the map that came.
+    place: usize,
+    key: Item,
+    value: usize,
+    /// Key and value as they came, encoded.
+    original: Option<(&'o [u8], &'o [u8])>,
+}
+
+impl Records<'_> {
+    fn one(
+        &self,
+        at: usize,
+        table: Table,
+        original: Option<MapView<'_>>,
+        out: &mut Maps,
+    ) -> Result<(), Failure> {
+        let start = out.bytes.len();
+        self.map(&mut out.bytes, at, table, original, 1)?;
+        if out.bytes.len() - start > LARGEST {
+            return Err(Failure::TooLarge(LARGEST));
+        }
+        out.ends.push(out.bytes.len());
+        Ok(())
     }
 
-    /// A table as an encoded map; `original` is what came.
-    pub(super) fn record(&self, table: &Table, original: Option<MapView<'_>>) -> Result<Vec<u8>, Failure> {
-        let mut out = Vec::new();
-        self.write_map(&mut out, table, original, 1)?;
-        Ok(out)
+    /// The keys of a table with the nodes of their values. A place of the table is a number.
+    fn pairs(&self, at: usize, table: Table) -> impl Iterator<Item = (Item, usize)> {
+        let mut next = at + 1;
+        let mut take = move || {
+            let node = next;
+            next = self.nodes[node].end;
+            node
+        };
+        let places = table.first..table.first + table.places;
+        let mut places = places.map(|place| Item::Number(place as f64));
+        let mut left = table.pairs;
+        std::iter::from_fn(move || {
+            if let Some(place) = places.next() {
+                return Some((place, take()));
+            }
+            left = left.checked_sub(1)?;
+            Some((self.nodes[take()].item, take()))
+        })
+        .filter(|(_, value)| self.nodes[*value].item != Item::Nil)
     }
 
     /// The items of a table that is an array, `None` if it is a map.
-    fn items(&self, table: &Table, is_meant: bool) -> Result<Option<Vec<Value>>, Failure> {
-        let was = is_meant || table.metatable().as_ref() == Some(&self.array);
-        let len = table.raw_len();
-        if len == 0 && !was {
-            return Ok(None);
-        }
-        let (mut count, mut highest, mut others) = (0_usize, 0_usize, false);
-        for pair in table.pairs::<Value, Value>() {
-            match place(&pair?.0) {
-                Some(at) => (count, highest) = (count + 1, highest.max(at)),
+    fn items(&self, at: usize, table: Table, is_meant: bool) -> Option<Items> {
+        let was = is_meant || table.was_array;
+        let (mut items, mut highest, mut others) = (SmallVec::<[(usize, usize); 16]>::new(), 0, false);
+        for (key, value) in self.pairs(at, table) {
+            match place(key) {
+                Some(place) => {
+                    items.push((place, value));
+                    highest = highest.max(place);
+                }
+                // A map, whatever else is in it.
+                None if !is_meant => return None,
                 None => others = true,
             }
         }
-        // What was an array may have lost nulls on the way in: their places become null again. Far places make a map.
-        let is_array = !others && (count == highest || (was && highest <= 2 * count + 8));
-        if !is_array && !is_meant {
-            return Ok(None);
+        if items.is_empty() && !was {
+            return None;
         }
-        let end = if is_array { highest } else { len };
-        let items = (1..=end).map(|at| table.raw_get::<Value>(at as f64));
-        Ok(Some(items.collect::<mlua::Result<_>>()?))
+        items.sort_unstable();
+        // What was an array may have lost nulls on the way in: their places become null again. Far places make a map.
+        let is_array = !others && (items.len() == highest || (was && highest <= 2 * items.len() + 8));
+        if !is_array && !is_meant {
+            return None;
+        }
+        let first_ones = || items.iter().zip(1..).take_while(|((place, _), number)| place == number).count();
+        let end = if is_array { highest } else { first_ones() };
+        let mut items = items.into_iter().peekable();
+        Some((1..=end).map(|number| Some(items.next_if(|(place, _)| *place == number)?.1)).collect())
     }
 
-    fn write_map(
+    fn map(
         &self,
         out: &mut Vec<u8>,
-        table: &Table,
+        at: usize,
+        table: Table,
         original: Option<MapView<'_>>,
         depth: usize,
     ) -> Result<(), Failure> {
-        let places = places(original);
-        let mut pairs = Vec::new();
-        for pair in table.pairs::<Value, Value>() {
-            let (key, value) = pair?;
-            let mut encoded = Vec::new();
-            match &key {
-                Value::String(text) => write::str(&mut encoded, &text.as_bytes()),
-                Value::Integer(_) | Value::Number(_) | Value::Boolean(_) => scalar(&mut encoded, &key, None),
-                // A table or function is no key.
-                _ => continue,
+        let came = Came::new(original);
+        let mut pairs = SmallVec::<[Pair<'_>; 16]>::new();
+        for (key, value) in self.pairs(at, table) {
+            // A table or function is no key.
+            if matches!(key, Item::Table(_) | Item::Null | Item::Nil) {
+                continue;
             }
-            let known = places.get(&*encoded).copied();
-            pairs.push((known.map_or(usize::MAX, |(at, _)| at), encoded, value, known.map(|(_, view)| view)));
+            let known = self.known(key, &came);
+            let place = known.unwrap_or(usize::MAX);
+            pairs.push(Pair { place, key, value, original: known.map(|at| came.list[at]) });
         }
-        pairs.sort_by(|a, b| (a.0, str_bytes(&a.1), &a.1).cmp(&(b.0, str_bytes(&b.1), &b.1)));
+        pairs.sort_unstable_by(|a, b| a.place.cmp(&b.place).then_with(|| self.by_name(a.key, b.key)));
         write::map_header(out, pairs.len());
-        for (_, key, value, original) in pairs {
-            out.extend_from_slice(&key);
-            let name = str_bytes(&key);
+        for pair in &pairs {
+            match pair.original {
+                Some((key, _)) => out.extend_from_slice(key),
+                None => self.key(out, pair.key),
+            }
+            let original = pair.original.and_then(|(_, value)| View::parse(value).ok()).map(|(view, _)| view);
+            let name = self.name(pair.key);
             let is_in = |list: &[String]| list.iter().any(|known| Some(known.as_bytes()) == name);
-            match value {
-                Value::Integer(_) | Value::Number(_) if is_in(&self.rules.int_keys) => {
-                    scalar(out, &truncated(&value), original);
-                }
-                value => self.write(out, &value, original, is_in(&self.rules.array_keys), depth)?,
+            match self.nodes[pair.value].item {
+                Item::Number(n) if is_in(&self.rules.int_keys) => number(out, truncated(n), original),
+                _ => self.value(out, pair.value, original, is_in(&self.rules.array_keys), depth)?,
             }
         }
         Ok(())
     }
 
-    fn write(
+    fn value(
         &self,
         out: &mut Vec<u8>,
-        value: &Value,
+        at: usize,
         original: Option<View<'_>>,
         is_array: bool,
         depth: usize,
@@ -182,69 +243,127 @@ impl Values {
         if out.len() > LARGEST {
             return Err(Failure::TooLarge(LARGEST));
         }
-        let Value::Table(table) = value else {
-            scalar(out, value, original);
+        let Item::Table(table) = self.nodes[at].item else {
+            self.scalar(out, self.nodes[at].item, original);
             return Ok(());
         };
         if depth >= DEPTH {
             return Err(Failure::TooDeep);
         }
-        self.read.set(self.read.get() + 1);
-        if self.read.get() > MOST_TABLES {
-            return Err(Failure::TooMany(MOST_TABLES));
-        }
-        let Some(items) = self.items(table, is_array)? else {
-            return self.write_map(out, table, original.and_then(|view| view.as_map()), depth + 1);
+        let Some(items) = self.items(at, table, is_array) else {
+            return self.map(out, at, table, original.and_then(|view| view.as_map()), depth + 1);
         };
         let mut originals = original.and_then(|view| view.as_array()).map(|list| list.raw());
         write::array_header(out, items.len());
         for item in items {
             let raw = originals.as_mut().and_then(Iterator::next);
             let original = raw.and_then(|raw| View::parse(raw).ok()).map(|(view, _)| view);
-            self.write(out, &item, original, false, depth + 1)?;
+            match item {
+                Some(at) => self.value(out, at, original, false, depth + 1)?,
+                None => write::nil(out),
+            }
         }
         Ok(())
     }
-}
 
-fn places(map: Option<MapView<'_>>) -> Places<'_> {
-    let mut places = Places::default();
-    for (at, (key, value)) in map.into_iter().flat_map(|map| map.raw()).enumerate() {
-        if let Ok((view, _)) = View::parse(value) {
-            places.insert(key, (at, view));
+    /// Writes what is no table. A number without a fraction is an integer (recorded case `lua-integral-float`).
+    fn scalar(&self, out: &mut Vec<u8>, item: Item, original: Option<View<'_>>) {
+        match item {
+            Item::Bool(value) => write::bool(out, value),
+            Item::Number(n) => number(out, n, original),
+            Item::Int(n) => write::int(out, n),
+            Item::Uint(n) => write::uint(out, n),
+            Item::Text(start, end) => match (&self.written[start..end], original) {
+                (text, Some(View::Bin(bytes))) if text == bytes => write::bin(out, bytes),
+                (text, _) => write::str(out, text),
+            },
+            Item::Nil | Item::Null | Item::Table(_) => write::nil(out),
         }
     }
-    places
+
+    fn key(&self, out: &mut Vec<u8>, key: Item) {
+        self.scalar(out, key, None);
+    }
+
+    fn name(&self, key: Item) -> Option<&[u8]> {
+        match key {
+            Item::Text(start, end) => Some(&self.written[start..end]),
+            _ => None,
+        }
+    }
+
+    /// The order of new keys: that of their bytes, behind keys that are no text.
+    fn by_name(&self, a: Item, b: Item) -> Ordering {
+        self.name(a).cmp(&self.name(b)).then_with(|| {
+            let encoded = |key| {
+                let mut out = Vec::new();
+                self.key(&mut out, key);
+                out
+            };
+            encoded(a).cmp(&encoded(b))
+        })
+    }
+
+    /// The place of a key in the map that came.
+    fn known(&self, key: Item, came: &Came<'_>) -> Option<usize> {
+        if let Some(name) = self.name(key) {
+            return came.find(Name::Text(name));
+        }
+        let mut encoded = Vec::new();
+        self.key(&mut encoded, key);
+        came.find(Name::Other(&encoded))
+    }
+}
+
+/// The map that came, encoded keys and values in order.
+struct Came<'o> {
+    list: SmallVec<[(&'o [u8], &'o [u8]); FEW]>,
+    /// Where each is in the list, if there are more than a few.
+    index: HashMap<Name<'o>, usize, foldhash::fast::RandomState>,
+}
+
+/// A key: a text, or anything else, encoded.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Name<'k> {
+    Text(&'k [u8]),
+    Other(&'k [u8]),
+}
+
+impl<'k> Name<'k> {
+    fn new(encoded: &'k [u8]) -> Self {
+        str_bytes(encoded).map_or(Self::Other(encoded), Self::Text)
+    }
+}
+
+impl<'o> Came<'o> {
+    fn new(map: Option<MapView<'o>>) -> Self {
+        let list: SmallVec<[(&[u8], &[u8]); FEW]> = map.into_iter().flat_map(|map| map.raw()).collect();
+        let mut index = HashMap::default();
+        if list.len() > FEW {
+            index.extend(list.iter().map(|(key, _)| Name::new(key)).zip(0..));
+        }
+        Self { list, index }
+    }
+
+    /// The place of a key; of several, the last.
+    fn find(&self, name: Name<'_>) -> Option<usize> {
+        match self.list.len() <= FEW {
+            true => self.list.iter().rposition(|(key, _)| Name::new(key) == name),
+            false => self.index.get(&name).copied(),
+        }
+    }
 }
 
 /// The place in an array that a key stands for.
-fn place(key: &Value) -> Option<usize> {
-    match *key {
-        Value::Integer(n) => usize::try_from(n).ok().filter(|at| *at > 0),
-        Value::Number(n) if n >= 1.0 && n.fract() == 0.0 && n < 1e15 => Some(n as usize),
+fn place(key: Item) -> Option<usize> {
+    match key {
+        Item::Number(n) if n >= 1.0 && n.fract() == 0.0 && n < 1e15 => Some(n as usize),
         _ => None,
     }
 }
 
-fn truncated(value: &Value) -> Value {
-    match *value {
-        Value::Number(n) if n.is_finite() => Value::Number(n.trunc()),
-        _ => value.clone(),
-    }
-}
-
-/// Writes what is no table. A number without a fraction is an integer (recorded case `lua-integral-float`).
-fn scalar(out: &mut Vec<u8>, value: &Value, original: Option<View<'_>>) {
-    match value {
-        Value::Boolean(value) => write::bool(out, *value),
-        Value::Integer(n) => number(out, *n as f64, original),
-        Value::Number(n) => number(out, *n, original),
-        Value::String(text) => match original {
-            Some(View::Bin(bytes)) if *text.as_bytes() == *bytes => write::bin(out, bytes),
-            _ => write::str(out, &text.as_bytes()),
-        },
-        _ => write::nil(out),
-    }
+fn truncated(n: f64) -> f64 {
+    if n.is_finite() { n.trunc() } else { n }
 }
 
 fn number(out: &mut Vec<u8>, n: f64, original: Option<View<'_>>) {

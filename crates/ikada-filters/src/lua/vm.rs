@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use ikada_plugin::EntryContext;
-use ikada_record::{Timestamp, record_at};
+use ikada_record::{Tag, Timestamp, record_at};
 use mlua::chunk::ChunkMode;
 use mlua::debug::Debug;
-use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState};
+use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, LuaString, StdLib, Table, Value, VmState};
 
 use super::trouble::Failure;
-use super::value::{Rules, Values};
+use super::value::{Maps, Returned, Rules};
+use super::wire::Writer;
 
 /// Bytes that a state may hold.
 const MEMORY: usize = 64 * 1024 * 1024;
@@ -29,6 +30,9 @@ const PER_CHUNK: i64 = 500_000_000;
 
 /// What a returned table costs, in instructions: reading it is not the script's work, but its doing.
 const PER_TABLE: i64 = 100;
+
+/// What it costs, in instructions, to fill the memory and to clear it again.
+const PER_FULL_MEMORY: i64 = 20_000_000;
 
 /// What a state is made of.
 #[derive(Debug, Clone)]
@@ -61,11 +65,9 @@ impl Script {
 pub(super) enum Answer {
     Keep,
     Drop,
+    /// There are records, and metadata, in the place of what came: [`Vm::records`], [`Vm::metadata`].
     Take {
         time: Option<Timestamp>,
-        /// One for all records, or one for each; none if it stays as it came.
-        metadata: Vec<Vec<u8>>,
-        records: Vec<Vec<u8>>,
     },
 }
 
@@ -74,11 +76,51 @@ pub(super) enum Answer {
 pub(super) struct Vm {
     script: Script,
     lua: Lua,
-    call: Option<Function>,
+    bridge: Option<Bridge>,
+    left: Arc<Left>,
+    writer: Writer,
+    /// What is handed over, as LuaJIT reads it; kept for its room.
+    coming: Vec<u8>,
+    returned: Returned,
+    records: Maps,
+    metadata: Maps,
+}
+
+/// The way to the script's function.
+#[derive(Debug)]
+struct Bridge {
+    run: Function,
+    release: Function,
     /// Whether the function wants group and metadata too.
     takes_metadata: bool,
-    values: Values,
-    left: Arc<Left>,
+    /// The tag that was handed over last.
+    tag: Option<(Tag, LuaString)>,
+}
+
+/// What comes back: code, time in seconds, nanoseconds if the time was a table, records and metadata.
+type Answered = (Value, Value, Option<f64>, Option<LuaString>, Option<LuaString>);
+
+impl Bridge {
+    /// Puts the code that converts in front of a function of the script.
+    fn new(lua: &Lua, call: Function, function_info: &Function) -> mlua::Result<Self> {
+        let parameters = function_info.call::<Table>(&call)?.raw_get::<Option<u32>>("params")?;
+        let takes_metadata = parameters.is_some_and(|count| count >= 5);
+        let convert = lua.load(include_str!("convert.lua")).set_name("=convert").into_function()?;
+        let (run, release) = convert.call((lua.create_table()?, Value::NULL, call, takes_metadata))?;
+        Ok(Self { run, release, takes_metadata, tag: None })
+    }
+
+    /// The tag as Lua has it.
+    fn tag(&mut self, lua: &Lua, tag: &Tag) -> mlua::Result<LuaString> {
+        match &self.tag {
+            Some((known, text)) if known == tag => Ok(text.clone()),
+            _ => {
+                let text = lua.create_string(tag.as_bytes())?;
+                self.tag = Some((tag.clone(), text.clone()));
+                Ok(text)
+            }
+        }
+    }
 }
 
 /// Instructions that are left.
@@ -92,6 +134,11 @@ impl Left {
     fn is_spent(&self) -> bool {
         self.call.load(Relaxed) <= 0 || self.chunk.load(Relaxed) <= 0
     }
+
+    fn take(&self, instructions: i64) {
+        self.call.fetch_sub(instructions, Relaxed);
+        self.chunk.fetch_sub(instructions, Relaxed);
+    }
 }
 
 impl Vm {
@@ -101,7 +148,9 @@ impl Vm {
         lua.set_memory_limit(MEMORY)?;
         let left = Arc::new(Left { call: PER_CALL.into(), chunk: PER_CHUNK.into() });
         let function_info = bound(&lua, &left)?;
-        let values = Values::new(&lua, script.rules.clone())?;
+        if script.rules.keeps_null {
+            lua.globals().raw_set("flb_null", Value::NULL)?;
+        }
         let environment = lua.create_table()?;
         for (name, value) in &script.environment {
             environment.raw_set(&**name, &**value)?;
@@ -110,7 +159,17 @@ impl Vm {
 
         let main =
             lua.load(&*script.text).set_name(&*script.name).set_mode(ChunkMode::Text).into_function()?;
-        let mut vm = Self { script, lua, call: None, takes_metadata: false, values, left };
+        let mut vm = Self {
+            bridge: None,
+            left,
+            writer: Writer::new(script.rules.keeps_null),
+            coming: Vec::new(),
+            returned: Returned::new(script.rules.clone()),
+            records: Maps::default(),
+            metadata: Maps::default(),
+            script,
+            lua,
+        };
         if vm.script.only_checked {
             return if vm.script.may_define_its_function() {
                 Ok(vm)
@@ -122,9 +181,7 @@ impl Vm {
         let Ok(Value::Function(call)) = vm.lua.globals().get::<Value>(&*vm.script.call) else {
             return Err(Failure::NoFunction(vm.script.call));
         };
-        let parameters = function_info.call::<Table>(&call)?.raw_get::<Option<u32>>("params")?;
-        vm.takes_metadata = parameters.is_some_and(|count| count >= 5);
-        vm.call = Some(call);
+        vm.bridge = Some(Bridge::new(&vm.lua, call, &function_info)?);
         Ok(vm)
     }
 
@@ -138,9 +195,21 @@ impl Vm {
         self.left.call.load(Relaxed) < PER_CALL - LONG
     }
 
+    /// The records that were returned.
+    pub(super) fn records(&self) -> &Maps {
+        &self.records
+    }
+
+    /// The metadata that was returned: none if it stays as it came, one map for all records, or one for each.
+    pub(super) fn metadata(&self) -> &Maps {
+        &self.metadata
+    }
+
     /// Lets go of what a script held when it ran out of memory; one that keeps it starts anew.
     pub(super) fn recover(&mut self) -> Result<(), Failure> {
-        if self.lua.gc_collect().is_ok() && self.lua.used_memory() < MEMORY / 2 {
+        self.left.take(PER_FULL_MEMORY);
+        let released = self.bridge.as_ref().is_none_or(|bridge| bridge.release.call::<()>(()).is_ok());
+        if released && self.lua.gc_collect().is_ok() && self.lua.used_memory() < MEMORY / 2 {
             return Ok(());
         }
         tracing::warn!(call = %self.script.call, "filter lua: the script holds too much memory; it starts anew");
@@ -151,29 +220,34 @@ impl Vm {
     }
 
     /// Calls the function with one encoded record.
-    pub(super) fn run(&self, cx: &EntryContext<'_>, record: &[u8]) -> Result<Answer, Failure> {
-        let Some(call) = &self.call else { return Ok(Answer::Keep) };
+    pub(super) fn run(&mut self, cx: &EntryContext<'_>, record: &[u8]) -> Result<Answer, Failure> {
+        let Some(bridge) = &mut self.bridge else { return Ok(Answer::Keep) };
         if self.left.chunk.load(Relaxed) <= 0 {
             return Err(Failure::Spent);
         }
         self.left.call.store(PER_CALL, Relaxed);
-        let tag = self.lua.create_string(cx.tag.as_bytes())?;
-        let time = self.time(cx.time)?;
-        let table = self.values.table(&self.lua, record_at(record))?;
-        let mut answer = if self.takes_metadata {
-            let group = self.lua.create_table()?;
-            let metadata = match cx.metadata {
-                Some(metadata) => self.values.table(&self.lua, record_at(metadata))?,
-                None => self.lua.create_table()?,
-            };
-            call.call::<MultiValue>((tag, time, group, metadata, table))?
-        } else {
-            call.call::<MultiValue>((tag, time, table))?
+        let mut hand_over = |map: &[u8]| {
+            self.coming.clear();
+            self.writer.map(&mut self.coming, record_at(map));
+            self.lua.create_string(&self.coming)
         };
-        let mut next = || answer.pop_front().unwrap_or(Value::Nil);
-        let (code, time) = (next(), next());
-        let metadata = if self.takes_metadata { next() } else { Value::Nil };
-        let returned = next();
+        let tag = bridge.tag(&self.lua, cx.tag)?;
+        let (secs, nanos) = match self.script.time_as_table {
+            true => (cx.time.secs() as f64, Some(cx.time.nanos())),
+            false => (cx.time.as_f64(), None),
+        };
+        let answered: Answered = match cx.metadata.filter(|_| bridge.takes_metadata) {
+            None => bridge.run.call((tag, secs, nanos, hand_over(record)?))?,
+            Some(metadata) => {
+                bridge.run.call((tag, secs, nanos, hand_over(record)?, hand_over(metadata)?))?
+            }
+        };
+        self.read(cx, record, answered)
+    }
+
+    /// Reads what the function returned.
+    fn read(&mut self, cx: &EntryContext<'_>, record: &[u8], answered: Answered) -> Result<Answer, Failure> {
+        let (code, secs, nanos, records, metadata) = answered;
         let takes_time = match code {
             Value::Nil => return Ok(Answer::Keep),
             ref code => match number(code) {
@@ -185,40 +259,25 @@ impl Vm {
                 None => return Err(Failure::Code(format!("of type {}", code.type_name()))),
             },
         };
-        let time = if takes_time { Some(read_time(&time).ok_or(Failure::NoTime)?) } else { None };
-        let records = self.records(&returned, record);
-        let metadata = self.metadata(&metadata, cx.metadata);
-        self.left.chunk.fetch_sub(PER_TABLE * self.values.tables_read(), Relaxed);
-        Ok(Answer::Take { time, metadata: metadata?, records: records? })
-    }
-
-    /// The metadata that was returned: one map, or one for each record. Whatever else it is, the metadata stays as it came.
-    fn metadata(&self, returned: &Value, original: Option<&[u8]>) -> Result<Vec<Vec<u8>>, Failure> {
-        let Value::Table(table) = returned else { return Ok(Vec::new()) };
-        let original = original.map(record_at);
-        match self.values.list(table)? {
-            None => Ok(vec![self.values.record(table, original)?]),
-            Some(list) => list.iter().map(|item| self.values.record(item, original)).collect(),
-        }
-    }
-
-    fn records(&self, returned: &Value, record: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
-        let Value::Table(table) = returned else { return Err(Failure::NoRecord) };
-        let original = Some(record_at(record));
-        match self.values.list(table)? {
-            None => Ok(vec![self.values.record(table, original)?]),
-            Some(list) => list.iter().map(|item| self.values.record(item, original)).collect(),
-        }
-    }
-
-    fn time(&self, time: Timestamp) -> mlua::Result<Value> {
-        if !self.script.time_as_table {
-            return Ok(Value::Number(time.as_f64()));
-        }
-        let table = self.lua.create_table_with_capacity(0, 2)?;
-        table.raw_set("sec", time.secs() as f64)?;
-        table.raw_set("nsec", f64::from(time.nanos()))?;
-        Ok(Value::Table(table))
+        let time = match takes_time {
+            true => Some(number(&secs).and_then(|secs| read_time(secs, nanos)).ok_or(Failure::NoTime)?),
+            false => None,
+        };
+        let records = records.ok_or(Failure::NoRecord)?;
+        let read = self.returned.read(&records.as_bytes(), Some(record_at(record)), &mut self.records);
+        let read = read.and_then(|()| match metadata {
+            // Whatever else was returned, the metadata stays as it came.
+            None => {
+                self.metadata.clear();
+                Ok(())
+            }
+            Some(metadata) => {
+                let original = cx.metadata.map(record_at);
+                self.returned.read(&metadata.as_bytes(), original, &mut self.metadata)
+            }
+        });
+        self.left.take(PER_TABLE * self.returned.tables_read() as i64);
+        read.map(|()| Answer::Take { time })
     }
 }
 
@@ -227,8 +286,7 @@ fn bound(lua: &Lua, left: &Arc<Left>) -> mlua::Result<Function> {
     let counted = left.clone();
     let triggers = HookTriggers::new().every_nth_instruction(STEP as u32);
     lua.set_global_hook(triggers, move |_, debug| {
-        counted.call.fetch_sub(STEP, Relaxed);
-        counted.chunk.fetch_sub(STEP, Relaxed);
+        counted.take(STEP);
         if counted.is_spent() { Err(overdue(debug)) } else { Ok(VmState::Continue) }
     })?;
     let asked = left.clone();
@@ -250,15 +308,13 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// A time as a number of seconds or as `{sec=…, nsec=…}`.
-fn read_time(value: &Value) -> Option<Timestamp> {
-    if let Some(secs) = number(value) {
+/// A time in seconds; with nanoseconds if the script had it as `{sec=…, nsec=…}`.
+fn read_time(secs: f64, nanos: Option<f64>) -> Option<Timestamp> {
+    let Some(nanos) = nanos else {
         // The fraction is cut off, not rounded (recorded case `lua-mod-1`).
         Timestamp::from_f64(secs)?;
         return Some(Timestamp::new(secs.trunc() as i64, (secs.fract() * 1e9) as u32));
-    }
-    let Value::Table(table) = value else { return None };
-    let part = |name| number(&table.raw_get::<Value>(name).ok()?).filter(|n| (0.0..9e15).contains(n));
-    let nanos = part("nsec").unwrap_or(0.0);
-    (nanos < 1e9).then_some(Timestamp::new(part("sec")? as i64, nanos as u32))
+    };
+    let nanos = nanos.max(0.0);
+    ((0.0..9e15).contains(&secs) && nanos < 1e9).then_some(Timestamp::new(secs as i64, nanos as u32))
 }

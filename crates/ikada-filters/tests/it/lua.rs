@@ -235,6 +235,43 @@ fn an_empty_table_is_an_array_where_the_options_say_so() {
     assert_eq!(run_json(&*filter, &["{}"]), [r#"{"map":{},"tags":[]}"#]);
 }
 
+#[test]
+fn what_is_no_value_becomes_null_and_what_is_no_key_is_left_out() {
+    let code = "function cb(tag, ts, r)
+        r.m.f = print r.m.t = coroutine.create(print) r.m[print] = 1 r.m[{}] = 2 r.m.n = 9007199254740993LL
+        return 2, ts, r
+    end";
+    let record = r#"{"m":{"list":[],"a":[1,null,2]},"id":9007199254740993}"#;
+    let expected =
+        r#"{"m":{"list":[],"a":[1,null,2],"f":null,"n":9007199254740992,"t":null},"id":9007199254740993}"#;
+    assert_eq!(one(code, record), [expected]);
+    let code = "function cb(tag, ts, r) r.n = 9007199254740993LL r[{}] = 1 return 2, ts, r end";
+    assert_eq!(one(code, "{}"), [r#"{"n":9007199254740993}"#], "LuaJIT's integers keep their digits");
+}
+
+#[test]
+fn of_a_key_that_comes_twice_the_script_sees_the_last() {
+    let lua = scripted("function cb(tag, ts, r) r.seen = r.a return 2, ts, r end");
+    for others in [0, 20] {
+        let others: Vec<_> = (0..others).map(|n| format!("\"k{n}\":{n},")).collect();
+        let others = others.concat();
+        let record = format!(r#"{{"a":1,{others}"b":2,"a":3}}"#);
+        let expected = format!(r#"{{{others}"b":2,"a":3,"seen":3}}"#);
+        assert_eq!(run_json(&*lua, &[&record]), [expected]);
+    }
+}
+
+#[test]
+fn long_texts_and_many_fields_cross_whole() {
+    let lua = scripted("function cb(tag, ts, r) r.k7 = r.k7 .. '!' return 2, ts, r end");
+    let text = |n: usize| "x".repeat([0, 1, 190, 191, 192, 8000, 8127, 8128, 8129, 70_000][n % 10]);
+    let fields = |mark: &str| {
+        let fields = (0..40).map(|n| format!("\"k{n}\":\"{}{}\"", text(n), if n == 7 { mark } else { "" }));
+        format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+    };
+    assert_eq!(run_json(&*lua, &[&fields("")]), [fields("!")]);
+}
+
 /// The only finding of a section.
 fn finding(properties: &[(&str, &str)]) -> String {
     let built = build("lua", properties);
