@@ -5,6 +5,9 @@ use proptest::test_runner::{RngSeed, TestError, TestRunner};
 
 use crate::world::{PATTERNS, STYLES, World};
 
+/// One for all files, and one for each name.
+const TAGS: [&str; 2] = ["t", "*"];
+
 #[derive(Debug, Clone)]
 enum Do {
     Write(u64),
@@ -13,6 +16,8 @@ enum Do {
     Rotate(usize, Between),
     Look,
     Read,
+    /// Reads, and the flush is not due.
+    ReadOnly,
     Settle(usize),
     Commit,
     /// `Rotate_Wait` passes.
@@ -45,6 +50,7 @@ fn any_step() -> impl Strategy<Value = Do> {
         3 => (0..STYLES.len(), any_between()).prop_map(|(style, between)| Do::Rotate(style, between)),
         4 => Just(Do::Look),
         4 => Just(Do::Read),
+        2 => Just(Do::ReadOnly),
         4 => (0_usize..8).prop_map(Do::Settle),
         2 => Just(Do::Commit),
         1 => Just(Do::Wait),
@@ -55,8 +61,8 @@ fn any_step() -> impl Strategy<Value = Do> {
 }
 
 /// Plays the steps. A style counts for all rotations; without one each has its own.
-fn play(pattern: &str, style: Option<usize>, steps: &[Do]) -> Option<String> {
-    let mut world = World::new(pattern);
+fn play(pattern: &str, tag: &'static str, style: Option<usize>, steps: &[Do]) -> Option<String> {
+    let mut world = World::with_tag(pattern, tag);
     // Otherwise nobody could know that `app.log.1` was `app.log` once.
     world.write("app.log", 1);
     world.look();
@@ -88,6 +94,7 @@ fn play(pattern: &str, style: Option<usize>, steps: &[Do]) -> Option<String> {
             }
             Do::Look => world.look(),
             Do::Read => world.read(),
+            Do::ReadOnly => world.read_only(),
             Do::Settle(pick) => world.settle(*pick),
             Do::Commit => world.commit(),
             Do::Wait => world.wait(),
@@ -124,18 +131,20 @@ fn whatever_happens_nothing_is_lost_and_only_a_kill_doubles() {
     let cases = config.cases;
     let style = prop::option::weighted(0.7, 0..STYLES.len());
     let steps = prop::collection::vec(any_step(), 1..60);
-    let played =
-        TestRunner::new(config).run(&(0..PATTERNS.len(), style, steps), |(pattern, style, steps)| {
-            let problem = play(PATTERNS[pattern], style, &steps);
+    let played = TestRunner::new(config).run(
+        &(0..PATTERNS.len(), 0..TAGS.len(), style, steps),
+        |(pattern, tag, style, steps)| {
+            let problem = play(PATTERNS[pattern], TAGS[tag], style, &steps);
             prop_assert!(problem.is_none(), "{}", problem.unwrap());
             Ok(())
-        });
+        },
+    );
     let again = format!("PROPTEST_RNG_SEED={seed} PROPTEST_CASES={cases}");
     match played {
         Ok(()) => {}
-        Err(TestError::Fail(why, (pattern, style, steps))) => {
+        Err(TestError::Fail(why, (pattern, tag, style, steps))) => {
             let style = style.map(|style| STYLES[style]);
-            panic!("{why}; again with {again}\n{} {style:?} {steps:?}", PATTERNS[pattern]);
+            panic!("{why}; again with {again}\n{} {} {style:?} {steps:?}", PATTERNS[pattern], TAGS[tag]);
         }
         Err(TestError::Abort(why)) => panic!("{why}; again with {again}"),
     }

@@ -89,6 +89,29 @@ fn a_line_in_two_pieces_is_one_line_even_across_a_rotation_and_a_stop() {
 }
 
 #[test]
+fn content_that_goes_on_under_another_tag_is_not_taken_for_delivered_before_it_is() {
+    for pattern in PATTERNS {
+        let mut world = World::with_tag(pattern, "*");
+        world.write("app.log", 50);
+        world.look();
+        world.read_only();
+        // Read and not sent, under the tag of `app.log`; what follows is read under that of the copy, and fills a chunk there.
+        world.write("app.log", 9000);
+        world.rotate(Style::CopyTruncate);
+        world.look();
+        world.read_only();
+        world.look();
+        world.read_only();
+        while world.settle_last() {
+            world.commit();
+        }
+        world.kill();
+        world.finish();
+        assert_eq!(world.problem(true), None, "{pattern}");
+    }
+}
+
+#[test]
 fn unsettled_lines_come_again_after_a_kill() {
     for style in STYLES {
         for pattern in PATTERNS {

@@ -354,6 +354,8 @@ impl Tailer {
         };
         let (generation, place, skip) = match start {
             Start::Of(generation, place, skip) => {
+                // Pieces of one content go out in order, under whatever tags.
+                self.parcels.close_all();
                 generation.relabel(|known| {
                     *known = Label { origin: known.origin.clone(), rotated: true, ..label };
                 });

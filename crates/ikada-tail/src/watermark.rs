@@ -1,7 +1,7 @@
 //! How far a file has been taken by every output.
 //!
 //! Pieces of a file go out in order, and their receipts come back in any order. The mark stands before the first piece that is
-//! not settled. A piece that the router gave up holds it there: nobody may take that for a delivery.
+//! not settled, and never goes back. A piece that the router gave up holds it there: nobody may take that for a delivery.
 
 use std::collections::VecDeque;
 
@@ -13,6 +13,15 @@ enum Piece {
     Out(Place),
     Settled(Place),
     Lost,
+}
+
+impl Piece {
+    fn end(self) -> Option<Place> {
+        match self {
+            Self::Out(end) | Self::Settled(end) => Some(end),
+            Self::Lost => None,
+        }
+    }
 }
 
 /// The mark of one file.
@@ -47,6 +56,11 @@ impl Watermark {
         if self.is_held {
             return u64::MAX;
         }
+        debug_assert!(
+            self.pieces.iter().all(|piece| piece.end().is_none_or(|before| before.offset <= end.offset)),
+            "{end:?} is sent behind {:?}",
+            self.pieces
+        );
         self.pieces.push_back(Piece::Out(end));
         self.first + self.pieces.len() as u64 - 1
     }
@@ -58,6 +72,7 @@ impl Watermark {
         }
         match self.pieces.back_mut() {
             None => {
+                debug_assert!(end.offset >= self.mark.offset, "{end:?} is passed behind {:?}", self.mark);
                 let moved = self.mark != end;
                 self.mark = end;
                 moved

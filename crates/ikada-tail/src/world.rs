@@ -56,6 +56,7 @@ pub(crate) struct World {
     pub(crate) db: Positions,
     commits: Commits,
     pattern: String,
+    tag: &'static str,
     next: u64,
     born: SystemTime,
     ticks: Cell<u64>,
@@ -95,14 +96,20 @@ pub(crate) fn settings(patterns: &[PathBuf]) -> Settings {
 impl World {
     /// A folder, and an input that follows `pattern` in it.
     pub(crate) fn new(pattern: &str) -> Self {
+        Self::with_tag(pattern, "t")
+    }
+
+    /// The same with a tag, which may have a star.
+    pub(crate) fn with_tag(pattern: &str, tag: &'static str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (tailer, db, commits) = start(dir.path(), pattern, |_| {});
+        let (tailer, db, commits) = start(dir.path(), pattern, tag);
         Self {
             dir,
             tailer,
             db,
             commits,
             pattern: pattern.to_owned(),
+            tag,
             next: 0,
             born: SystemTime::now(),
             ticks: Cell::new(0),
@@ -269,12 +276,17 @@ impl World {
 
     /// Reads all there is, and sends it out.
     pub(crate) fn read(&mut self) {
+        self.read_only();
+        self.tailer.parcels.close_all();
+        self.send();
+    }
+
+    /// Reads all there is, and sends only what is full: the flush is not due.
+    pub(crate) fn read_only(&mut self) {
         let now = Instant::now();
         while self.tailer.read_next(now) {
             self.send();
         }
-        self.tailer.parcels.close_all();
-        self.send();
         self.tailer.retire(now);
     }
 
@@ -299,6 +311,12 @@ impl World {
         settle(&pieces, Settlement::Settled, &self.commits);
     }
 
+    /// The parcel that went out last is delivered, before all others. Returns whether there is another one.
+    pub(crate) fn settle_last(&mut self) -> bool {
+        self.settle(self.out.len().saturating_sub(1));
+        self.out.len() > 1
+    }
+
     pub(crate) fn settle_all(&mut self) {
         while !self.out.is_empty() {
             self.settle(0);
@@ -317,7 +335,7 @@ impl World {
     pub(crate) fn kill_meanwhile(&mut self, meanwhile: impl FnOnce(&mut Self)) {
         self.out.clear();
         meanwhile(self);
-        let (tailer, db, commits) = start(self.dir.path(), &self.pattern, |_| {});
+        let (tailer, db, commits) = start(self.dir.path(), &self.pattern, self.tag);
         (self.tailer, self.db, self.commits) = (tailer, db, commits);
     }
 
@@ -357,14 +375,14 @@ impl World {
     }
 }
 
-fn start(dir: &Path, pattern: &str, change: impl FnOnce(&mut Settings)) -> (Tailer, Positions, Commits) {
+fn start(dir: &Path, pattern: &str, tag: &str) -> (Tailer, Positions, Commits) {
     let db = Positions::open(&dir.join("tail.db"), &DbSettings { synchronous: 0, ..DbSettings::default() });
     let db = db.unwrap();
     let commits = Commits::for_test();
     let flush = FlushClock::new(Instant::now(), Duration::from_secs(1));
     let patterns: Vec<_> = pattern.split(',').map(|pattern| dir.join(pattern)).collect();
     let mut settings = settings(&patterns);
-    change(&mut settings);
+    settings.tags = TagRule::new(tag.to_owned(), None);
     let clock = Arc::new(SystemClock);
     let metrics = Arc::new(InputMetrics::default());
     let mut tailer = Tailer::new("tail.0".to_owned(), settings, flush, commits.clone(), metrics, clock);
