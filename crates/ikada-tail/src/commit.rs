@@ -1,7 +1,8 @@
 //! Positions on their way into the database, in a thread of its own.
 //!
-//! Whoever moves a mark lists the content here and goes on. The thread stores all that is listed in one transaction, then rests for a moment, so
-//! that a busy file costs a few transactions a second.
+//! Whoever moves a mark lists the content here and goes on. The thread stores all that is listed in one transaction, at once unless it has just stored
+//! something: then after a short rest, so that a busy file costs at most a hundred transactions a second. What a kill brings again beside what
+//! was not settled is thus what was settled within this rest and one transaction. Reading never waits for it.
 
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,7 @@ use tracing::warn;
 use crate::generation::{Generation, Task};
 
 /// Rest between two transactions.
-const REST: Duration = Duration::from_millis(100);
+const REST: Duration = Duration::from_millis(10);
 
 /// Time between two attempts when the database cannot be written, and between two lines about it.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
@@ -66,7 +67,7 @@ impl Committer {
         let work = shared.clone();
         let thread = std::thread::Builder::new()
             .name("tail-positions".to_owned())
-            .spawn(move || Work { db, input, shared: work }.run())?;
+            .spawn(move || Work { db, input, shared: work, rest: REST }.run())?;
         Ok(Self { shared: Some(shared), thread: Some(thread) })
     }
 
@@ -98,6 +99,7 @@ struct Work {
     db: Positions,
     input: String,
     shared: Arc<Shared>,
+    rest: Duration,
 }
 
 impl Work {
@@ -105,7 +107,7 @@ impl Work {
         let mut untold = true;
         loop {
             let (listed, is_closed) = self.wait();
-            let mut rest = REST;
+            let mut rest = self.rest;
             if let Err(error) = store(&mut self.db, &self.input, &listed) {
                 if mem::take(&mut untold) {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -181,5 +183,65 @@ impl Commits {
     /// What is listed.
     pub(crate) fn take(&self) -> Vec<Arc<Generation>> {
         self.0.as_ref().map(|shared| mem::take(&mut shared.state().listed)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use ikada_store::positions::Settings;
+
+    use super::*;
+    use crate::generation::Label;
+    use crate::identity::{FileId, Head, Place};
+
+    fn open(path: &Path) -> Positions {
+        Positions::open(path, &Settings::default()).unwrap()
+    }
+
+    /// Waits until this is stored.
+    fn wait_for(path: &Path, offset: u64) {
+        let db = open(path);
+        while db.all().unwrap().first().map(|row| row.checkpoint.offset) != Some(offset) {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn what_is_settled_after_a_rest_is_stored_at_once_and_what_is_settled_in_it_at_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tail.db");
+        let shared = Arc::new(Shared::default());
+        let commits = Commits(Some(shared.clone()));
+        // A rest that only the end of the work can end.
+        let rest = Duration::from_secs(86_400);
+        let work = Work { db: open(&path), input: "tail.0".to_owned(), shared: shared.clone(), rest };
+        let thread = std::thread::spawn(move || work.run());
+        let label = Label {
+            name: "/a".into(),
+            origin: "/a".into(),
+            id: FileId { device: 1, inode: 2 },
+            rotated: false,
+            head: Head::new(b"one\n").print(),
+            mtime: 5,
+            is_packed: false,
+            packed_end: None,
+        };
+        let generation = Generation::new(Place::default(), label, None);
+        let settle = |text: &str| {
+            let piece = generation.send(Place::new(text.len() as u64, text.as_bytes()));
+            assert!(generation.settle(piece));
+            commits.list(&generation);
+        };
+        settle("one\n");
+        wait_for(&path, 4);
+        settle("one\ntwo\n");
+        settle("one\ntwo\nthree\n");
+        assert_eq!(open(&path).all().unwrap()[0].checkpoint.offset, 4);
+        shared.state().is_closed = true;
+        shared.wake.notify_one();
+        thread.join().unwrap();
+        assert_eq!(open(&path).all().unwrap()[0].checkpoint.offset, 14);
     }
 }
