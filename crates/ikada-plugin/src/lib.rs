@@ -66,7 +66,7 @@ pub use exposition::{Families, Family, MetricType, OwnMetrics};
 pub use filter::{Effects, Emitted, EntryContext, Filter, Held, Verdict};
 pub use gather::Gatherer;
 pub use input::{Dispatch, Input, InputContext, InputError, OnFull, Router};
-pub use metrics::{Counter, FilterMetrics, InputMetrics, OutputMetrics};
+pub use metrics::{Counter, FileMetrics, FilterMetrics, InputMetrics, OutputMetrics};
 pub use outcome::{EntrySet, Outcome, SendError};
 pub use output::{Batch, Delivery, Output, Part, RetryLimit, Routed, add_part};
 

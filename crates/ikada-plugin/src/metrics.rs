@@ -1,5 +1,6 @@
 //! Counters of one instance. Names and meanings are Fluent Bit's (reference, "Metric names").
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A number that only grows.
@@ -29,6 +30,25 @@ pub struct InputMetrics {
     pub malformed: Counter,
     /// Connections closed because of what came over them.
     pub closed_connections: Counter,
+    /// What only an input that follows files counts; empty in others.
+    pub files: OnceLock<FileMetrics>,
+}
+
+/// Counters of an input that follows files.
+#[derive(Debug, Default)]
+pub struct FileMetrics {
+    /// Files opened, also those that were closed while they were quiet.
+    pub opened: Counter,
+    /// Files closed.
+    pub closed: Counter,
+    /// Files that lost the name under which they were found.
+    pub rotated: Counter,
+    /// Records of several lines that were cut at their limit.
+    pub cut_records: Counter,
+    /// Lines that were cut at their limit.
+    pub cut_lines: Counter,
+    /// Lines that were left out because they were longer.
+    pub skipped_lines: Counter,
 }
 
 /// Counters of a filter.

@@ -57,18 +57,17 @@ pub fn build(
     Some(Box::new(Tail { settings: Some(settings), db, opened: None }))
 }
 
-/// `Parser_1`, `Parser_2` and so on, by number.
+/// `Parser_1`, `Parser_2` and so on, in the order in which they are written.
 fn numbered_parsers(bag: &mut PropertyBag) -> Vec<Spanned<String>> {
-    let mut names: Vec<(u32, String)> = Vec::new();
+    let mut names: Vec<String> = Vec::new();
     for property in bag.properties() {
         let name = property.name();
-        if let Some(number) = name.strip_prefix("parser_").and_then(|number| number.parse().ok()) {
-            names.push((number, name));
+        let number = name.strip_prefix("parser_").and_then(|number| number.parse::<u32>().ok());
+        if number.is_some() && !names.contains(&name) {
+            names.push(name);
         }
     }
-    names.sort();
-    names.dedup();
-    let taken = names.into_iter().flat_map(|(_, name)| bag.take_all(&[&name]));
+    let taken = names.into_iter().flat_map(|name| bag.take_all(&[&name]));
     taken.map(|(_, property)| property.value).collect()
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use ikada_msgpack::{MapView, str_bytes, write};
 use ikada_parse::Parser;
+use ikada_parse::json::transcode_one;
 use ikada_parse::multiline::{Joiner, MultilineParser, Origin};
 use ikada_record::Timestamp;
-use memchr::memmem;
 
 use crate::identity::Place;
 use crate::record::{Emit, without_return};
@@ -39,7 +39,7 @@ impl Making {
     pub(crate) fn joining(&self) -> Option<Box<Joining>> {
         let joining = match self {
             Self::Plain | Self::Parsed(_) => return None,
-            Self::Joined(parsers) => Joining::New(Joiner::new(parsers.clone(), None)),
+            Self::Joined(parsers) => Joining::New(Joiner::new(parsers.clone(), None), None),
             Self::Old { .. } => Joining::Old(OldLines::default()),
             Self::Docker { .. } => Joining::Docker(DockerLines::default()),
         };
@@ -58,23 +58,19 @@ pub(crate) struct Line<'l> {
     pub(crate) now: Duration,
 }
 
-/// Where lines come from: the start of the first, the offset of the last.
+/// Where lines come from: the start of the first.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct From {
-    start: Place,
-    last: u64,
-}
+pub(crate) struct From(Place);
 
 impl Origin for From {
-    fn join(&mut self, later: Self) {
-        self.last = later.last;
-    }
+    fn join(&mut self, _later: Self) {}
 }
 
 /// Lines of one file that wait.
 #[derive(Debug)]
 pub(crate) enum Joining {
-    New(Joiner<From>),
+    /// With the offset behind the last line.
+    New(Joiner<From>, Option<u64>),
     Old(OldLines),
     Docker(DockerLines),
 }
@@ -86,10 +82,13 @@ impl Joining {
     /// Takes a line. Returns whether a parser took it, where one had to.
     pub(crate) fn push(&mut self, making: &Making, line: Line<'_>, emit: &mut Emit<'_>) -> Fits {
         match (self, making) {
-            (Self::New(joiner), _) => {
-                let from = From { start: line.start, last: line.start.offset };
-                joiner.push_line(without_return(line.text), line.time, from, line.now, &mut |done| {
-                    emit.map(done.time, done.record, done.origin.last, done.is_cut);
+            (Self::New(joiner, behind), _) => {
+                // The offset is that of the line which showed that the record is whole (reference, inputs §3.6).
+                let start = line.start.offset;
+                let offset = behind.replace(start + line.text.len() as u64 + 1).unwrap_or(start);
+                let text = without_return(line.text);
+                joiner.push_line(text, line.time, From(line.start), line.now, &mut |done| {
+                    emit.map(done.time, done.record, offset, done.is_cut);
                 });
                 true
             }
@@ -108,9 +107,10 @@ impl Joining {
     pub(crate) fn flush(&mut self, making: &Making, now: Option<Duration>, emit: &mut Emit<'_>) {
         let is_due = now.is_none_or(|now| self.due(making).is_some_and(|due| due <= now));
         match self {
-            Self::New(joiner) => {
+            Self::New(joiner, behind) => {
+                let offset = behind.unwrap_or_default();
                 let mut hand = |done: ikada_parse::multiline::Finished<'_, From>| {
-                    emit.map(done.time, done.record, done.origin.last, done.is_cut);
+                    emit.map(done.time, done.record, offset, done.is_cut);
                 };
                 match now {
                     Some(now) => joiner.flush(now, &mut hand),
@@ -130,7 +130,7 @@ impl Joining {
     /// When something has waited long enough.
     pub(crate) fn due(&self, making: &Making) -> Option<Duration> {
         match (self, making) {
-            (Self::New(joiner), _) => joiner.due(),
+            (Self::New(joiner, _), _) => joiner.due(),
             (Self::Old(lines), Making::Old { wait, .. }) => lines.start.map(|_| lines.touched + *wait),
             (Self::Docker(lines), Making::Docker { wait, .. }) => lines.start.map(|_| lines.touched + *wait),
             _ => None,
@@ -140,33 +140,33 @@ impl Joining {
     /// The start of the first line that waits.
     pub(crate) fn start(&self) -> Option<Place> {
         match self {
-            Self::New(joiner) => joiner.waiting().map(|from| from.start).min_by_key(|start| start.offset),
+            Self::New(joiner, _) => joiner.waiting().map(|from| from.0).min_by_key(|start| start.offset),
             Self::Old(lines) => lines.start,
             Self::Docker(lines) => lines.start,
         }
     }
 }
 
-/// Adds a parsed line, or the text if the parser does not take it. Returns whether it did.
+/// Adds what the parser makes of a text, or the text as it was found if the parser does not take it. Returns whether it did.
 pub(crate) fn parsed(
     parser: &Parser,
-    line: &[u8],
+    text: &[u8],
+    found: &[u8],
     time: Timestamp,
     offset: u64,
     scratch: &mut Vec<u8>,
     emit: &mut Emit<'_>,
 ) -> Fits {
     scratch.clear();
-    match parser.parse(without_return(line), time, scratch) {
-        Ok(found) => {
+    match parser.parse(text, time, scratch) {
+        Ok(own) => {
             // A time of 0 means that there was none (reference, inputs §1.1).
-            let time = found.filter(|found| *found != Timestamp::default()).unwrap_or(time);
+            let time = own.filter(|own| *own != Timestamp::default()).unwrap_or(time);
             emit.map(time, scratch, offset, false);
             true
         }
         Err(_) => {
-            // Here the carriage return stays (reference, inputs §3.4).
-            emit.plain(time, line, offset);
+            emit.plain(time, found, offset);
             false
         }
     }
@@ -176,14 +176,15 @@ pub(crate) fn parsed(
 #[derive(Debug, Default)]
 pub(crate) struct OldLines {
     start: Option<Place>,
-    last: u64,
     touched: Duration,
     time: Timestamp,
-    /// The first line's record.
-    first: Vec<u8>,
-    /// Keys and values of other lines, and how many.
-    more: (Vec<u8>, usize),
-    /// What is added to the last value of the first line.
+    /// Whether the first line's record ends in text, so that lines can be added.
+    takes_text: bool,
+    /// Keys and values that are complete, and how many.
+    done: (Vec<u8>, usize),
+    /// The last line that a parser took, as a record.
+    last: Vec<u8>,
+    /// What is added to its last value.
     text: Vec<u8>,
     scratch: Vec<u8>,
 }
@@ -196,61 +197,62 @@ impl OldLines {
             self.finish(emit);
             self.start = Some(line.start);
             self.time = found.filter(|found| *found != Timestamp::default()).unwrap_or(line.time);
-            std::mem::swap(&mut self.first, &mut self.scratch);
+            std::mem::swap(&mut self.last, &mut self.scratch);
+            self.takes_text = self.ends_in_text();
         } else if self.start.is_none() {
             return emit.plain(line.time, text, line.start.offset);
-        } else if let Some(()) = self.pairs(more, text, line.time) {
-            // Its keys were added.
-        } else if self.ends_in_text() {
+        } else if self.is_taken(more, text, line.time) {
+            self.complete();
+            std::mem::swap(&mut self.last, &mut self.scratch);
+        } else if self.takes_text && self.ends_in_text() {
             self.text.push(b'\n');
             self.text.extend_from_slice(text);
         } else {
             return emit.plain(line.time, text, line.start.offset);
         }
-        self.last = line.start.offset;
         self.touched = line.now;
     }
 
-    /// Adds the keys that one of these parsers finds.
-    fn pairs(&mut self, parsers: &[Arc<Parser>], text: &[u8], time: Timestamp) -> Option<()> {
+    /// Whether one of these parsers takes the text: its record is then in `scratch`.
+    fn is_taken(&mut self, parsers: &[Arc<Parser>], text: &[u8], time: Timestamp) -> bool {
         self.scratch.clear();
         let scratch = &mut self.scratch;
-        parsers.iter().find(|parser| parser.parse(text, time, scratch).is_ok())?;
-        let map = MapView::known(&self.scratch);
-        self.more.1 += map.len();
-        self.more.0.extend_from_slice(map.body());
-        Some(())
+        parsers.iter().any(|parser| parser.parse(text, time, scratch).is_ok())
     }
 
     fn ends_in_text(&self) -> bool {
-        MapView::known(&self.first).raw().last().is_some_and(|(_, value)| str_bytes(value).is_some())
+        MapView::known(&self.last).raw().last().is_some_and(|(_, value)| str_bytes(value).is_some())
+    }
+
+    /// No line is added to the last record any more.
+    fn complete(&mut self) {
+        let map = MapView::known(&self.last);
+        let (done, count) = (&mut self.done.0, map.len());
+        for (at, (key, value)) in map.raw().enumerate() {
+            done.extend_from_slice(key);
+            match str_bytes(value) {
+                Some(text) if at + 1 == count && !self.text.is_empty() => {
+                    write::str(done, &[text, &self.text].concat());
+                }
+                _ => done.extend_from_slice(value),
+            }
+        }
+        self.done.1 += count;
+        self.text.clear();
     }
 
     fn finish(&mut self, emit: &mut Emit<'_>) {
         if self.start.take().is_none() {
             return;
         }
-        let map = MapView::known(&self.first);
-        let mut out = Vec::with_capacity(self.first.len() + self.text.len() + self.more.0.len() + 16);
-        write::map_header(&mut out, map.len() + self.more.1);
-        let last = map.len().saturating_sub(1);
-        for (at, (key, value)) in map.raw().enumerate() {
-            out.extend_from_slice(key);
-            match str_bytes(value) {
-                Some(text) if at == last && !self.text.is_empty() => {
-                    write::str(&mut out, &[text, &self.text].concat());
-                }
-                _ => out.extend_from_slice(value),
-            }
-        }
-        out.extend_from_slice(&self.more.0);
-        emit.map(self.time, &out, self.last, false);
-        self.text.clear();
-        self.more = (Vec::new(), 0);
+        self.complete();
+        let (pairs, count) = std::mem::take(&mut self.done);
+        emit.pairs(self.time, &pairs, count);
     }
 }
 
-/// Docker's JSON lines: the text under `log` goes on in the next line unless it ends in a line feed.
+/// Docker's JSON lines: the text under `log` goes on in the next line unless it ends in a line feed. A line that is no JSON map with a
+/// text there is one by itself.
 #[derive(Debug, Default)]
 pub(crate) struct DockerLines {
     start: Option<Place>,
@@ -291,9 +293,16 @@ impl DockerLines {
                 fits = self.finish(parser, emit);
             }
         }
-        let Some((from, to)) = log_of(text) else {
+        self.scratch.clear();
+        let is_json = transcode_one(text, &mut self.scratch) == Ok(text.trim_ascii_end().len());
+        let Some((from, to)) = log_of(text).filter(|_| is_json) else {
             fits &= self.finish(parser, emit);
-            return record(parser, text, line.time, line.start.offset, &mut self.scratch, emit) && fits;
+            let Some(parser) = parser else {
+                emit.plain(line.time, text, line.start.offset);
+                return fits;
+            };
+            let (time, offset) = (line.time, line.start.offset);
+            return parsed(parser, text, line.text, time, offset, &mut self.scratch, emit) && fits;
         };
         if self.start.is_none() {
             self.start = Some(line.start);
@@ -307,7 +316,7 @@ impl DockerLines {
         self.after.extend_from_slice(&text[to..]);
         self.last = line.start.offset;
         self.touched = line.now;
-        self.is_complete = log.ends_with(b"\\n");
+        self.is_complete = ends_in_line_feed(log);
         if self.is_complete && first.is_none() || self.log.len() > MOST_DOCKER {
             fits &= self.finish(parser, emit);
         }
@@ -321,48 +330,62 @@ impl DockerLines {
         }
         let whole = [&self.before[..], &self.log, &self.after].concat();
         self.log.clear();
-        record(parser, &whole, self.time, self.last, &mut self.scratch, emit)
+        let Some(parser) = parser else {
+            emit.plain(self.time, &whole, self.last);
+            return true;
+        };
+        parsed(parser, &whole, &whole, self.time, self.last, &mut self.scratch, emit)
     }
 }
 
-fn record(
-    parser: Option<&Parser>,
-    text: &[u8],
-    time: Timestamp,
-    offset: u64,
-    scratch: &mut Vec<u8>,
-    emit: &mut Emit<'_>,
-) -> Fits {
-    match parser {
-        Some(parser) => parsed(parser, text, time, offset, scratch, emit),
-        None => {
-            emit.plain(time, text, offset);
-            true
-        }
-    }
-}
-
-/// Where the escaped text under `log` lies in a line of JSON.
+/// Where the escaped text under `log` lies in a line that is a map in JSON.
 fn log_of(line: &[u8]) -> Option<(usize, usize)> {
-    let key = memmem::find(line, b"\"log\"")? + 5;
-    let blank = |at: &usize| line.get(*at).is_some_and(u8::is_ascii_whitespace);
-    let colon = (key..).find(|at| !blank(at))?;
-    if line.get(colon) != Some(&b':') {
+    if line.first() != Some(&b'{') {
         return None;
     }
-    let quote = (colon + 1..).find(|at| !blank(at))?;
-    if line.get(quote) != Some(&b'"') {
-        return None;
+    let (mut at, mut depth) = (0, 0_u32);
+    // Whether the next text on the map's own level is a key, and whether the one before was `log`.
+    let (mut is_key, mut is_log) = (true, false);
+    while let Some(byte) = line.get(at) {
+        match byte {
+            b'"' => {
+                let end = end_of_string(line, at + 1)?;
+                if depth == 1 && is_log {
+                    return Some((at + 1, end));
+                }
+                is_log = depth == 1 && is_key && &line[at + 1..end] == b"log";
+                at = end;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.checked_sub(1)?,
+            b':' if depth == 1 => is_key = false,
+            b',' if depth == 1 => is_key = true,
+            _ => {}
+        }
+        // Something else than text stands under `log`.
+        if is_log && !matches!(byte, b'"' | b':' | b' ' | b'\t' | b'\r') {
+            return None;
+        }
+        at += 1;
     }
-    let from = quote + 1;
-    let mut at = from;
+    None
+}
+
+/// Where the text in quotes that starts here ends.
+fn end_of_string(line: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match line.get(at)? {
-            b'"' => return Some((from, at)),
+            b'"' => return Some(at),
             b'\\' => at += 2,
             _ => at += 1,
         }
     }
+}
+
+/// Whether an escaped text ends in a line feed: in `n` behind a backslash that is not itself escaped.
+fn ends_in_line_feed(text: &[u8]) -> bool {
+    let Some(before) = text.strip_suffix(b"n") else { return text.ends_with(b"\\u000a") };
+    before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
 #[cfg(test)]
@@ -378,7 +401,7 @@ mod tests {
     fn records(making: &Making, lines: &[&str]) -> Vec<String> {
         let rule = RecordRule::new("log", None, Some("at"), false);
         let mut builder = ChunkBuilder::new(Tag::from("t"));
-        let mut emit = Emit { rule: &rule, out: &mut builder, path: b"/a" };
+        let mut emit = Emit { rule: &rule, out: &mut builder, path: b"/a", cuts: 0 };
         let mut joining = making.joining().unwrap();
         let mut offset = 0;
         for text in lines {
@@ -403,6 +426,9 @@ mod tests {
         let parser = Parsers::new().get("docker");
         let making = Making::Docker { parser, first: None, wait: Duration::from_secs(4) };
         let lines = [
+            r#"{"log":"ends in \\n","a":{"log":1}}"#,
+            r#"{"a":{"log":"inner"},"b":"log","log":" and goes on\n"}"#,
+            r#"{"log":5}"#,
             r#"{"log":"one\n","stream":"stdout"}"#,
             r#"{"log":"part \"1\" ","stream":"a"}"#,
             r#"{"log":"part 2\n","stream":"b"}"#,
@@ -412,47 +438,72 @@ mod tests {
         assert_eq!(
             records(&making, &lines),
             [
-                r#"{"log":"one\n","stream":"stdout","at":0}"#,
-                r#"{"log":"part \"1\" part 2\n","stream":"b","at":69}"#,
-                r#"{"at":101,"log":"no json"}"#,
-                r#"{"log":"never ends","stream":"c","at":109}"#,
+                r#"{"a":{"log":"inner"},"b":"log","log":"ends in \\n and goes on\n","at":36}"#,
+                r#"{"log":5,"at":91}"#,
+                r#"{"log":"one\n","stream":"stdout","at":101}"#,
+                r#"{"log":"part \"1\" part 2\n","stream":"b","at":170}"#,
+                r#"{"at":202,"log":"no json"}"#,
+                r#"{"log":"never ends","stream":"c","at":210}"#,
             ]
         );
     }
 
     #[test]
     fn with_a_parser_for_first_lines_whole_docker_lines_are_joined_too() {
-        let first = Parsers::new().get("json");
+        let first = Parsers::new().get("cri");
         let making = Making::Docker { parser: None, first, wait: Duration::from_secs(4) };
-        // What is no JSON as a whole is no first line here.
         let lines = [
-            r#"-{"log":"0\n"}"#,
-            r#"{"log":"a\n"}"#,
-            r#"-{"log":"b"}"#,
-            r#"-{"log":"c\n"}"#,
-            r#"{"log":"d\n"}"#,
+            r#"{"log":"0\n"}"#,
+            r#"{"log":"a stdout F x\n"}"#,
+            r#"{"log":"b"}"#,
+            r#"{"log":"c\n"}"#,
+            r#"{"log":"d stdout F y\n"}"#,
         ];
         assert_eq!(
             records(&making, &lines),
             [
-                r#"{"at":0,"log":"-{\"log\":\"0\\n\"}"}"#,
-                r#"{"at":42,"log":"-{\"log\":\"a\\nbc\\n\"}"}"#,
-                r#"{"at":57,"log":"{\"log\":\"d\\n\"}"}"#,
+                r#"{"at":0,"log":"{\"log\":\"0\\n\"}"}"#,
+                r#"{"at":51,"log":"{\"log\":\"a stdout F x\\nbc\\n\"}"}"#,
+                r#"{"at":65,"log":"{\"log\":\"d stdout F y\\n\"}"}"#,
             ]
         );
     }
 
     #[test]
-    fn multiline_parsers_join_lines_and_give_the_offset_of_the_last() {
+    fn the_old_mode_adds_text_to_the_last_keys_and_keeps_what_has_no_place_there() {
+        let first = Parsers::new().get("json").unwrap();
+        let more = vec![Parsers::new().get("logfmt").unwrap()];
+        let making = Making::Old { first, more, wait: Duration::from_secs(4) };
+        let lines = ["text 0", r#"{"n":1,"m":"start"}"#, "  ", "k=v", "", r#"{"m":"b","n":1}"#, ""];
+        assert_eq!(
+            records(&making, &lines),
+            [
+                r#"{"at":0,"log":"text 0"}"#,
+                r#"{"n":1,"m":"start\n  ","k":"v\n"}"#,
+                r#"{"at":51,"log":""}"#,
+                r#"{"m":"b","n":1}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn multiline_parsers_join_lines_and_give_the_offset_of_the_line_that_ended_them() {
         let parsers = [Parsers::new().multiline("python").unwrap()];
         let making = Making::Joined(parsers.into());
-        let lines =
-            ["Traceback (most recent call last):", "  File \"a.py\", line 1", "    f()", "E: no", "next"];
+        let lines = [
+            "Traceback (most recent call last):",
+            "  File \"a.py\", line 1",
+            "    f()",
+            "E: no",
+            "next",
+            "Traceback (most recent call last):",
+        ];
         assert_eq!(
             records(&making, &lines),
             [
                 r#"{"log":"Traceback (most recent call last):\n  File \"a.py\", line 1\n    f()\nE: no\n","at":65}"#,
                 r#"{"log":"next\n","at":71}"#,
+                r#"{"log":"Traceback (most recent call last):\n","at":111}"#,
             ]
         );
     }

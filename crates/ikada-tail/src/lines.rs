@@ -231,10 +231,11 @@ impl Tailer {
             order,
             wide: String::new(),
             scratch: &mut self.scratch,
-            emit: Emit { rule: &self.settings.records, out: builder, path: &shown },
+            emit: Emit { rule: &self.settings.records, out: builder, path: &shown, cuts: 0 },
         };
         taker.take(data, is_last);
         let (long, seen, misfits) = (taker.long, taker.seen, taker.misfits);
+        self.counts.cut_records += taker.emit.cuts;
         let joining = taker.joining.take();
         if joining.as_ref().is_some_and(|joining| joining.start().is_some()) {
             self.waiting.insert(id);
@@ -365,9 +366,10 @@ impl Tailer {
         let Some(joining) = &mut file.joining else { return };
         let builder = self.parcels.builder(&file.tag);
         let (entries, size) = (builder.len(), builder.size());
-        let mut emit = Emit { rule: &self.settings.records, out: builder, path: &file.shown };
+        let mut emit = Emit { rule: &self.settings.records, out: builder, path: &file.shown, cuts: 0 };
         let until = until.map(|until| until.saturating_duration_since(self.born));
         joining.flush(&self.settings.making, until, &mut emit);
+        self.counts.cut_records += emit.cuts;
         if joining.start().is_none() {
             self.waiting.remove(&id);
         }
@@ -501,7 +503,9 @@ impl Taker<'_> {
             return;
         }
         if let Making::Parsed(parser) = &self.settings.making {
-            let fits = parsed(parser, line, self.time, offset, self.scratch, &mut self.emit);
+            // What the parser does not take keeps its carriage return (reference, inputs §3.4).
+            let text = without_return(line);
+            let fits = parsed(parser, text, line, self.time, offset, self.scratch, &mut self.emit);
             self.misfits += u64::from(!fits);
             return;
         }

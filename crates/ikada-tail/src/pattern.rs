@@ -179,6 +179,11 @@ fn set(rest: &[u8], byte: u8) -> Option<(bool, usize)> {
             return Some((hit != negated, at + 1));
         }
         is_first = false;
+        if let Some((name, len)) = class(&rest[at..]) {
+            hit |= is_in(name, byte);
+            at += len;
+            continue;
+        }
         if low == b'\\' {
             at += 1;
             low = *rest.get(at)?;
@@ -190,6 +195,32 @@ fn set(rest: &[u8], byte: u8) -> Option<(bool, usize)> {
         }
         hit |= (low..=high).contains(&byte);
         at += 1;
+    }
+}
+
+/// The name in `[:name:]` and the length of all that, if it stands here.
+fn class(rest: &[u8]) -> Option<(&[u8], usize)> {
+    let inner = rest.strip_prefix(b"[:")?;
+    let end = inner.iter().position(|byte| !byte.is_ascii_lowercase())?;
+    inner[end..].starts_with(b":]").then_some((&inner[..end], end + 4))
+}
+
+/// Whether a byte is in a POSIX class, as the C locale has them.
+fn is_in(class: &[u8], byte: u8) -> bool {
+    match class {
+        b"alnum" => byte.is_ascii_alphanumeric(),
+        b"alpha" => byte.is_ascii_alphabetic(),
+        b"blank" => matches!(byte, b' ' | b'\t'),
+        b"cntrl" => byte.is_ascii_control(),
+        b"digit" => byte.is_ascii_digit(),
+        b"graph" => byte.is_ascii_graphic(),
+        b"lower" => byte.is_ascii_lowercase(),
+        b"print" => byte.is_ascii_graphic() || byte == b' ',
+        b"punct" => byte.is_ascii_punctuation(),
+        b"space" => byte.is_ascii_whitespace() || byte == 0x0b,
+        b"upper" => byte.is_ascii_uppercase(),
+        b"xdigit" => byte.is_ascii_hexdigit(),
+        _ => false,
     }
 }
 
@@ -213,6 +244,11 @@ mod tests {
             ("[!a-c]x", "bx", false),
             ("[]]x", "]x", true),
             ("a[", "a[", true),
+            ("[[:alpha:]]", "b", true),
+            ("[[:alpha:]]", "1", false),
+            ("[![:digit:]_]x", "_x", false),
+            ("[[:digit:]a-c:]", ":", true),
+            ("[[:no]", ":", true),
             ("\\*", "*", true),
             ("\\*", "a", false),
             ("*a*b*c", "xxaxxbxxc", true),

@@ -38,11 +38,15 @@ impl RecordRule {
         usize::from(self.path_key.is_some()) + usize::from(self.offset_key.is_some())
     }
 
-    fn write_extras(&self, out: &mut Vec<u8>, path: &[u8], offset: u64) {
+    fn write_path(&self, out: &mut Vec<u8>, path: &[u8]) {
         if let Some(key) = &self.path_key {
             out.extend_from_slice(key);
             write::str(out, path);
         }
+    }
+
+    fn write_extras(&self, out: &mut Vec<u8>, path: &[u8], offset: u64) {
+        self.write_path(out, path);
         if let Some(key) = &self.offset_key {
             out.extend_from_slice(key);
             write::uint(out, offset);
@@ -56,6 +60,8 @@ pub(crate) struct Emit<'e> {
     pub(crate) rule: &'e RecordRule,
     pub(crate) out: &'e mut ChunkBuilder,
     pub(crate) path: &'e [u8],
+    /// Records of several lines that were cut.
+    pub(crate) cuts: u64,
 }
 
 impl Emit<'_> {
@@ -72,6 +78,17 @@ impl Emit<'_> {
         });
     }
 
+    /// Adds a record of the old multiline mode: path, and these keys and values. It has no offset (reference, inputs §3.10).
+    pub(crate) fn pairs(&mut self, time: Timestamp, pairs: &[u8], count: usize) {
+        let (rule, path) = (self.rule, self.path);
+        self.out.push_with(time, |out| {
+            write_time(out, time);
+            write::map_header(out, count + usize::from(rule.path_key.is_some()));
+            rule.write_path(out, path);
+            out.extend_from_slice(pairs);
+        });
+    }
+
     /// Adds a record that a parser has made: its keys, path, offset.
     #[inline]
     pub(crate) fn map(&mut self, time: Timestamp, map: &[u8], offset: u64, is_cut: bool) {
@@ -82,6 +99,7 @@ impl Emit<'_> {
         let view = MapView::known(map);
         self.out.push_with(time, |out| {
             if is_cut {
+                self.cuts += 1;
                 // What Fluent Bit says of a record over the limit (reference, inputs §7.2).
                 out.extend_from_slice(&[0x92, 0x92]);
                 time.write(out);
@@ -136,7 +154,7 @@ mod tests {
     fn a_plain_record_has_path_offset_and_line_in_this_order() {
         let rule = RecordRule::new("log", Some("file"), Some("at"), false);
         let mut builder = ChunkBuilder::new(Tag::from("t"));
-        let mut emit = Emit { rule: &rule, out: &mut builder, path: b"/a.log" };
+        let mut emit = Emit { rule: &rule, out: &mut builder, path: b"/a.log", cuts: 0 };
         emit.plain(Timestamp::new(5, 6), b"hello", 77);
         emit.map(Timestamp::new(5, 7), b"\x81\xa1a\x01", 78, true);
         let chunk = builder.finish(Receipt::unwatched());

@@ -38,6 +38,8 @@ impl TagRule {
                         tag.push(b'.');
                     }
                 }
+                // Stars are taken out wherever they stand.
+                b'*' => {}
                 other => tag.push(*other),
             }
         }
@@ -60,7 +62,8 @@ impl TagRule {
             let Some(close) = rest[open..].find('>') else { break };
             tag.extend_from_slice(&rest.as_bytes()[..open]);
             let name = &rest[open + 1..open + close];
-            tag.extend_from_slice(captures.name(name).unwrap_or(b"_"));
+            let found = captures.name(name).filter(|found| !found.is_empty());
+            tag.extend_from_slice(found.unwrap_or(b"_"));
             rest = &rest[open + close + 1..];
         }
         tag.extend_from_slice(rest.as_bytes());
@@ -83,6 +86,7 @@ mod tests {
         assert_eq!(tag("*", path), "var.log.app.audit-2025-09-11.log");
         assert_eq!(tag("a.*.b.*.c", "/x/y"), "a.x.y.b.c");
         assert_eq!(tag("plain", path), "plain");
+        assert_eq!(tag("a.*", "/l/z*.log"), "a.l.z.log");
         assert_eq!(tag("t.*", "/a..b/c:d."), "t.a.b.c.d");
     }
 
@@ -93,5 +97,8 @@ mod tests {
         let tag = rule.tag(Path::new("/var/log/audit-2025-09-11.log")).unwrap();
         assert_eq!(tag.to_string(), "re.audit.2025-09-11._.x");
         assert!(rule.tag(Path::new("/var/log/other.txt")).is_none());
+        let regex = Regex::new(r"(?<svc>[a-z]+)(?<n>\d*)\.log").unwrap();
+        let rule = TagRule::new("<svc>.<n>".to_owned(), Some(regex));
+        assert_eq!(rule.tag(Path::new("/l/a.log")).unwrap().to_string(), "a._");
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ikada_plugin::{Clock, FlushClock, InputMetrics};
+use ikada_plugin::{Clock, FileMetrics, FlushClock, InputMetrics};
 use ikada_store::positions::{Past, Stored};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -54,6 +54,8 @@ pub(crate) struct Tailer {
     pub(crate) metrics: Arc<InputMetrics>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) counts: Counts,
+    /// What of it the metrics show.
+    shown: Counts,
     pub(crate) buf: Vec<u8>,
     /// The record that a parser makes.
     pub(crate) scratch: Vec<u8>,
@@ -87,6 +89,8 @@ pub(crate) struct Counts {
     pub(crate) closed: u64,
     pub(crate) rotated: u64,
     pub(crate) long_lines: u64,
+    /// Records of several lines that were cut.
+    pub(crate) cut_records: u64,
     /// Lines that the parser did not take.
     pub(crate) misfits: u64,
 }
@@ -110,6 +114,8 @@ impl Tailer {
         metrics: Arc<InputMetrics>,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        // There from the start, with zeros.
+        metrics.files.get_or_init(FileMetrics::default);
         Self {
             input,
             settings,
@@ -128,6 +134,7 @@ impl Tailer {
             metrics,
             clock,
             counts: Counts::default(),
+            shown: Counts::default(),
             buf: vec![0; READ],
             scratch: Vec::new(),
             waiting: HashSet::new(),
@@ -455,6 +462,22 @@ impl Tailer {
         if self.told.insert((path.to_owned(), what)) {
             warn!(instance = %self.input, path = %path.display(), "{text}");
         }
+    }
+
+    /// Brings the metrics up to date.
+    pub(crate) fn show_counts(&mut self) {
+        if self.counts == self.shown {
+            return;
+        }
+        let (now, shown) = (&self.counts, &self.shown);
+        let files = self.metrics.files.get_or_init(FileMetrics::default);
+        files.opened.add(now.opened - shown.opened);
+        files.closed.add(now.closed - shown.closed);
+        files.rotated.add(now.rotated - shown.rotated);
+        files.cut_records.add(now.cut_records - shown.cut_records);
+        let long = if self.settings.skips_long { &files.skipped_lines } else { &files.cut_lines };
+        long.add(now.long_lines - shown.long_lines);
+        self.shown = self.counts.clone();
     }
 
     /// Whether a file waits to be read.

@@ -12,7 +12,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use ikada_engine::View;
-use ikada_plugin::{Clock, Counter, Families, SystemClock};
+use ikada_plugin::{Clock, Counter, Families, FileMetrics, SystemClock};
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -172,7 +172,16 @@ async fn plugins(State(admin): State<Arc<Admin>>) -> Json {
 async fn metrics(State(admin): State<Arc<Admin>>) -> Json {
     let mut inputs = Map::new();
     for (id, m) in &admin.view.inputs {
-        inputs.insert(id.shown().into(), json!({"records": m.records.get(), "bytes": m.bytes.get()}));
+        let mut body = json!({"records": m.records.get(), "bytes": m.bytes.get()});
+        if let Some(files) = m.files.get() {
+            body["files_opened"] = files.opened.get().into();
+            body["files_closed"] = files.closed.get().into();
+            body["files_rotated"] = files.rotated.get().into();
+            body["multiline_truncated"] = files.cut_records.get().into();
+            body["long_line_truncated"] = files.cut_lines.get().into();
+            body["long_line_skipped"] = files.skipped_lines.get().into();
+        }
+        inputs.insert(id.shown().into(), body);
     }
     let mut filters = Map::new();
     for (id, m) in &admin.view.filters {
@@ -291,6 +300,10 @@ fn exposition(admin: &Admin) -> String {
     let input = |of: fn(&ikada_plugin::InputMetrics) -> &Counter| {
         view.inputs.iter().map(|(id, m)| (id.shown(), of(m).get())).collect()
     };
+    let files = |of: fn(&FileMetrics) -> &Counter| {
+        let following = view.inputs.iter().filter_map(|(id, m)| Some((id.shown(), m.files.get()?)));
+        following.map(|(id, files)| (id, of(files).get())).collect()
+    };
     let output = |of: fn(&ikada_plugin::OutputMetrics) -> &Counter| {
         view.outputs.iter().map(|(id, m, _)| (id.shown(), of(m).get())).collect()
     };
@@ -302,10 +315,28 @@ fn exposition(admin: &Admin) -> String {
         ("fluentbit_filter_drop_records_total", "Fluentbit metrics.", filter(|m| &m.drop_records)),
         ("fluentbit_filter_records_total", "Fluentbit metrics.", filter(|m| &m.records)),
         ("fluentbit_input_bytes_total", "Number of input bytes.", input(|m| &m.bytes)),
+        ("fluentbit_input_files_closed_total", "Total number of closed files", files(|m| &m.closed)),
+        ("fluentbit_input_files_opened_total", "Total number of opened files", files(|m| &m.opened)),
+        ("fluentbit_input_files_rotated_total", "Total number of rotated files", files(|m| &m.rotated)),
+        (
+            "fluentbit_input_long_line_skipped_total",
+            "Number of lines left out because they were longer than the limit.",
+            files(|m| &m.skipped_lines),
+        ),
+        (
+            "fluentbit_input_long_line_truncated_total",
+            "Number of lines cut at the limit.",
+            files(|m| &m.cut_lines),
+        ),
         (
             "fluentbit_input_malformed_total",
             "Number of frames, messages or lines refused.",
             input(|m| &m.malformed),
+        ),
+        (
+            "fluentbit_input_multiline_truncated_total",
+            "Number of records of several lines cut at their limit.",
+            files(|m| &m.cut_records),
         ),
         ("fluentbit_input_records_total", "Number of input records.", input(|m| &m.records)),
         ("fluentbit_output_dropped_records_total", "Number of dropped records.", dropped),
