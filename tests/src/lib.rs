@@ -12,5 +12,5 @@ mod require;
 mod router;
 mod writer;
 
-pub use router::{Router, binary, free_port, wait_for};
+pub use router::{Router, binary, free_port, get, wait_for};
 pub use writer::{Writer, docker_record, firelens_config};

@@ -4,14 +4,12 @@
 //! machine makes writes slow as well.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use ikada_localaws::{Config, Down, LocalAws};
 use ikada_tests::books::{Books, from_environment, kilobytes};
 use ikada_tests::docker::Docker;
-use ikada_tests::{Router, firelens_config, free_port, wait_for};
+use ikada_tests::{Router, firelens_config, free_port, get, wait_for};
 
 const TAG: &str = "app-firelens-0123456789abcdef";
 
@@ -26,12 +24,7 @@ const OVERHEAD: u64 = 48_000;
 
 /// Records that the input has read so far.
 fn read(port: u16) -> u64 {
-    let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    socket
-        .write_all(b"GET /api/v1/metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-        .unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
+    let answer = get(port, "/api/v1/metrics");
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     let metrics: serde_json::Value = serde_json::from_str(body).unwrap();
     metrics["input"]["forward.0"]["records"].as_u64().unwrap()

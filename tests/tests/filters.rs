@@ -1,22 +1,12 @@
 //! Filters in the program: what they count is at its metrics endpoint, what they print is whole, and a check reads scripts.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use ikada_tests::{Router, Writer, binary, free_port, wait_for};
+use ikada_tests::{Router, Writer, binary, free_port, get, wait_for};
 use tempfile::TempDir;
-
-fn get(port: u16, path: &str) -> String {
-    let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    write!(socket, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    socket.read_to_string(&mut text).unwrap();
-    text
-}
 
 const INPUT: &str = "[INPUT]\n    Name forward\n    unix_path {dir}/fluent.sock\n";
 

@@ -1,21 +1,13 @@
 //! What a FireLens task meets: the agent's configuration, its health checks, the image's command line.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
 
-use ikada_tests::{Router, Writer, binary, free_port, wait_for};
+use ikada_tests::{Router, Writer, binary, free_port, get, wait_for};
 use tempfile::TempDir;
-
-fn get(port: u16, path: &str) -> String {
-    let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    write!(socket, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
-    answer
-}
 
 #[test]
 fn the_agent_s_health_check_goes_nowhere_and_harms_nobody() {

@@ -1,13 +1,12 @@
 //! Bytes that are no frames: the connection is closed with one line and a count, and its neighbours go on.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use ikada_msgpack::write;
-use ikada_tests::{Router, Writer, docker_record, free_port, wait_for};
+use ikada_tests::{Router, Writer, docker_record, free_port, get, wait_for};
 
 const TAG: &str = "app-firelens-0123";
 
@@ -17,14 +16,6 @@ fn router(port: u16) -> Router {
          [INPUT]\n    Name forward\n    unix_path {{dir}}/fluent.sock\n\
          [OUTPUT]\n    Name file\n    Match *\n    Path {{dir}}\n    File out\n    Format plain\n"
     ))
-}
-
-fn get(port: u16, path: &str) -> String {
-    let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    write!(socket, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 /// A counter of the only input, as the metrics endpoint tells it.

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ikada_tests::{Router, wait_for};
+use ikada_tests::{Router, free_port, get, wait_for};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -250,6 +250,45 @@ fn stopped_again_and_again_while_lines_come_it_loses_and_doubles_none() {
     place.wait_for_all();
     router.stop();
     place.assert_each_once("stops");
+}
+
+/// Names, labels and numbers as Fluent Bit 5.1.1 tells them of the same files, but for the counts of other things.
+#[test]
+fn opened_closed_and_rotated_files_and_long_lines_are_counted_in_fluent_bit_s_metrics() {
+    let mut place = Place::new();
+    let port = free_port();
+    place.append("app.log", 10);
+    let config = place.config(
+        "    Alias files\n    Path {dir}/logs/app.log\n    Rotate_Wait 0.1\n    Buffer_Max_Size 1k\n    Skip_Long_Lines On\n",
+    );
+    let config = config.replace(
+        "[INPUT]",
+        &format!("    HTTP_Server On\n    HTTP_Listen 127.0.0.1\n    HTTP_Port {port}\n[INPUT]"),
+    );
+    let router = Router::start_in(place.dir.clone(), &config, &[]);
+    place.wait_for_all();
+    rotate(&place, Style::Rename, 0);
+    place.append("app.log", 10);
+    let long = File::options().append(true).open(place.path("app.log"));
+    writeln!(long.unwrap(), "{:2000}", "long").unwrap();
+    place.append("app.log", 10);
+    place.wait_for_all();
+    let tells = |line: &str| get(port, "/api/v2/metrics/prometheus").contains(&format!("\n{line}\n"));
+    wait_for("the rotated file to be closed", || {
+        tells("fluentbit_input_files_closed_total{name=\"files\"} 1")
+    });
+    for (metric, count) in
+        [("files_opened", 2), ("files_rotated", 1), ("long_line_skipped", 1), ("long_line_truncated", 0)]
+    {
+        let line = format!("fluentbit_input_{metric}_total{{name=\"files\"}} {count}");
+        assert!(tells(&line), "{line}: {}", get(port, "/api/v2/metrics/prometheus"));
+    }
+    let answer = get(port, "/api/v1/metrics");
+    let metrics: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let input = &metrics["input"]["files"];
+    assert_eq!((&input["files_opened"], &input["files_closed"]), (&2.into(), &1.into()), "{input}");
+    assert_eq!((&input["files_rotated"], &input["multiline_truncated"]), (&1.into(), &0.into()), "{input}");
+    drop(router);
 }
 
 #[test]

@@ -204,7 +204,8 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Json {
 }
 
 async fn prometheus(State(admin): State<Arc<Admin>>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], exposition(&admin)).into_response()
+    let now = SystemClock.now().millis();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], exposition(&admin, Some(now))).into_response()
 }
 
 /// What waits where, in Fluent Bit's shape, by output: chunks here belong to outputs.
@@ -226,7 +227,7 @@ async fn storage(State(admin): State<Arc<Admin>>) -> Json {
 }
 
 async fn prometheus_and_books(State(admin): State<Arc<Admin>>) -> Response {
-    let text = exposition(&admin) + &books_exposition(&admin.view.books());
+    let text = exposition(&admin, None) + &books_exposition(&admin.view.books());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
@@ -291,8 +292,8 @@ fn books_exposition(books: &ikada_engine::Report) -> String {
 
 type Rows<'a> = Vec<(&'static str, &'static str, Vec<(&'a str, u64)>)>;
 
-/// Counters in the text format, sorted by name, each sample with a stamp in milliseconds.
-fn exposition(admin: &Admin) -> String {
+/// Counters in the text format, sorted by name, each sample with a stamp in milliseconds where there is one (reference, "HTTP server").
+fn exposition(admin: &Admin, stamp: Option<i64>) -> String {
     let view = &admin.view;
     let filter = |of: fn(&ikada_plugin::FilterMetrics) -> &Counter| {
         view.filters.iter().map(|(id, m)| (id.shown(), of(m).get())).collect()
@@ -359,12 +360,12 @@ fn exposition(admin: &Admin) -> String {
         ),
         ("fluentbit_output_retries_total", "Number of output retries.", output(|m| &m.retries)),
     ];
-    let now = SystemClock.now().millis();
+    let stamp = stamp.map_or_else(String::new, |stamp| format!(" {stamp}"));
     let mut text = String::new();
     for (name, help, samples) in rows.into_iter().filter(|(_, _, samples)| !samples.is_empty()) {
         append(&mut text, format_args!("# HELP {name} {help}\n# TYPE {name} counter\n"));
         for (instance, value) in samples {
-            append(&mut text, format_args!("{name}{{name=\"{}\"}} {value} {now}\n", escaped(instance)));
+            append(&mut text, format_args!("{name}{{name=\"{}\"}} {value}{stamp}\n", escaped(instance)));
         }
     }
     let (uptime, version) = (admin.started.elapsed().as_secs(), env!("CARGO_PKG_VERSION"));
