@@ -103,14 +103,26 @@ impl Joining {
         }
     }
 
-    /// Lets go of what has waited too long, or of everything.
-    pub(crate) fn flush(&mut self, making: &Making, now: Option<Duration>, emit: &mut Emit<'_>) {
+    /// A line came that was cut: in the old multiline mode it ends the record (Fluent Bit 5.1.1).
+    pub(crate) fn cut(&mut self, emit: &mut Emit<'_>) {
+        if let Self::Old(lines) = self {
+            lines.finish(emit);
+        }
+    }
+
+    /// Lets go of what has waited too long, or of everything. `reached` is how far the file is read.
+    pub(crate) fn flush(
+        &mut self,
+        making: &Making,
+        now: Option<Duration>,
+        reached: u64,
+        emit: &mut Emit<'_>,
+    ) {
         let is_due = now.is_none_or(|now| self.due(making).is_some_and(|due| due <= now));
         match self {
-            Self::New(joiner, behind) => {
-                let offset = behind.unwrap_or_default();
+            Self::New(joiner, _) => {
                 let mut hand = |done: ikada_parse::multiline::Finished<'_, From>| {
-                    emit.map(done.time, done.record, offset, done.is_cut);
+                    emit.map(done.time, done.record, reached, done.is_cut);
                 };
                 match now {
                     Some(now) => joiner.flush(now, &mut hand),
@@ -410,7 +422,7 @@ mod tests {
             joining.push(making, line, &mut emit);
             offset += text.len() as u64 + 1;
         }
-        joining.flush(making, None, &mut emit);
+        joining.flush(making, None, offset, &mut emit);
         assert!(joining.start().is_none() && joining.due(making).is_none());
         let chunk = builder.finish(Receipt::unwatched());
         let json = |entry: ikada_record::Entry<'_>| {
@@ -484,6 +496,23 @@ mod tests {
                 r#"{"m":"b","n":1}"#,
             ]
         );
+    }
+
+    #[test]
+    fn a_line_that_was_cut_ends_a_record_of_the_old_mode() {
+        let first = Parsers::new().get("json").unwrap();
+        let making = Making::Old { first, more: Vec::new(), wait: Duration::from_secs(4) };
+        let rule = RecordRule::new("log", None, None, false);
+        let mut builder = ChunkBuilder::new(Tag::from("t"));
+        let mut emit = Emit { rule: &rule, out: &mut builder, path: b"/a", cuts: 0 };
+        let mut joining = making.joining().unwrap();
+        let start = Place::new(0, b"");
+        let line = Line { text: br#"{"m":"a"}"#, start, time: Timestamp::new(9, 0), now: Duration::ZERO };
+        joining.push(&making, line, &mut emit);
+        joining.cut(&mut emit);
+        assert!(joining.start().is_none());
+        joining.push(&making, Line { text: b"text", ..line }, &mut emit);
+        assert_eq!(builder.len(), 2);
     }
 
     #[test]

@@ -368,7 +368,7 @@ impl Tailer {
         let (entries, size) = (builder.len(), builder.size());
         let mut emit = Emit { rule: &self.settings.records, out: builder, path: &file.shown, cuts: 0 };
         let until = until.map(|until| until.saturating_duration_since(self.born));
-        joining.flush(&self.settings.making, until, &mut emit);
+        joining.flush(&self.settings.making, until, file.place.offset, &mut emit);
         self.counts.cut_records += emit.cuts;
         if joining.start().is_none() {
             self.waiting.remove(&id);
@@ -487,6 +487,9 @@ impl Taker<'_> {
         if line.len() > self.settings.longest {
             self.long += 1;
             if !self.settings.skips_long {
+                if let Some(joining) = &mut self.joining {
+                    joining.cut(&mut self.emit);
+                }
                 let cut = cut_at(line, self.settings.cut);
                 self.emit.plain(self.time, &line[..cut], offset);
             }
