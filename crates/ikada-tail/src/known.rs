@@ -146,19 +146,37 @@ fn before_in_packed(file: &File, offset: u64) -> Option<Vec<u8>> {
 /// # Errors
 /// It cannot be read, or is packed and not whole.
 pub(crate) fn end_of_text(file: &File, is_packed: bool) -> io::Result<Place> {
-    if !is_packed {
-        let len = file.metadata()?.len();
-        return Ok(Place::new(len, &before(file, false, len).unwrap_or_default()));
+    match reach(file, is_packed) {
+        (place, None) => Ok(place),
+        (_, Some(error)) => Err(error),
     }
-    let mut text = unpack(file)?;
+}
+
+/// The end of what can be read of the text now.
+pub(crate) fn end_for_now(file: &File, is_packed: bool) -> Place {
+    reach(file, is_packed).0
+}
+
+/// How far the text can be read, and why not further.
+fn reach(file: &File, is_packed: bool) -> (Place, Option<io::Error>) {
     let mut place = Place::default();
+    if !is_packed {
+        return match file.metadata() {
+            Ok(meta) => (Place::new(meta.len(), &before(file, false, meta.len()).unwrap_or_default()), None),
+            Err(error) => (place, Some(error)),
+        };
+    }
+    let mut text = match unpack(file) {
+        Ok(text) => text,
+        Err(error) => return (place, Some(error)),
+    };
     let mut bytes = vec![0; 64 * 1024];
     loop {
         match text.read(&mut bytes) {
-            Ok(0) => return Ok(place),
+            Ok(0) => return (place, None),
             Ok(len) => place.advance(&bytes[..len]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) => return (place, Some(error)),
         }
     }
 }

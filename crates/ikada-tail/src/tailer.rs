@@ -20,7 +20,7 @@ use crate::disk;
 use crate::followed::{Followed, Life};
 use crate::generation::{Generation, Label};
 use crate::identity::{FileId, Head, Place, Stat};
-use crate::known::{Candidate, Known, end_of_text};
+use crate::known::{Candidate, Known, end_for_now};
 use crate::parcels::Parcels;
 use crate::pattern::{Found, matches};
 use crate::restore;
@@ -370,13 +370,11 @@ impl Tailer {
                 (generation, place, skip)
             }
             Start::At(place, row) => (Generation::new(place, label, row), place, None),
-            Start::End if !is_packed => {
-                let place = end_of_text(&file, false).unwrap_or_default();
+            Start::End => {
+                let place = end_for_now(&file, is_packed);
                 (Generation::new(place, label, None), place, None)
             }
-            Start::Head | Start::End => {
-                (Generation::new(Place::default(), label, None), Place::default(), None)
-            }
+            Start::Head => (Generation::new(Place::default(), label, None), Place::default(), None),
         };
         self.commits.list(&generation);
         self.counts.opened += 1;

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use ikada_store::positions::{Positions, Settings};
 use tempfile::TempDir;
 
@@ -12,6 +14,12 @@ use crate::rig::Running;
 fn append(path: &Path, text: &str) {
     let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
     file.write_all(text.as_bytes()).unwrap();
+}
+
+fn pack(path: &Path, text: &str) {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+    packer.write_all(text.as_bytes()).unwrap();
+    fs::write(path, packer.finish().unwrap()).unwrap();
 }
 
 fn place() -> (TempDir, String) {
@@ -76,10 +84,14 @@ async fn the_old_multiline_mode_adds_to_the_first_lines_last_text() {
 async fn without_read_from_head_only_what_comes_is_read() {
     let (dir, at) = place();
     append(&dir.path().join("a.log"), "old\n");
-    let running = Running::start(&format!("path {at}/*.log\ndb {at}/tail.db\n")).await;
-    // The first look is over when the file has its row; one that comes later is read from its start.
+    pack(&dir.path().join("old.log.gz"), "packed\nand old\n");
+    fs::write(dir.path().join("torn.log.gz"), &fs::read(dir.path().join("old.log.gz")).unwrap()[..20])
+        .unwrap();
+    let options = format!("path {at}/*.log*\ndb {at}/tail.db\n");
+    let running = Running::start(&options).await;
+    // The first look is over when all files have their rows; one that comes later is read from its start.
     let rows = || Positions::open(&dir.path().join("tail.db"), &Settings::default()).unwrap().all().unwrap();
-    while rows().is_empty() {
+    while rows().len() < 3 {
         tokio::task::yield_now().await;
     }
     append(&dir.path().join("b.log"), "new file\n");
@@ -88,6 +100,15 @@ async fn without_read_from_head_only_what_comes_is_read() {
     let records = running.watcher.wait_for(2).await;
     assert_eq!(records, [r#"{"log":"new file"}"#, r#"{"log":"new"}"#]);
     running.stop().await;
+    // Nor is it read when the rows are known.
+    append(&dir.path().join("b.log"), "more\n");
+    let running = Running::start(&options).await;
+    pack(&dir.path().join("new.log.gz"), "packed and new\n");
+    running.watcher.wait_for(2).await;
+    let watcher = running.stop().await;
+    let mut records: Vec<_> = watcher.records().into_iter().map(|(_, record)| record).collect();
+    records.sort();
+    assert_eq!(records, [r#"{"log":"more"}"#, r#"{"log":"packed and new"}"#]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
