@@ -4,8 +4,8 @@
 //! `talker COUNT [LENGTH...]`: COUNT numbered lines, then a line of each LENGTH in bytes, then how many the numbered ones were. Where
 //! COUNT is 0, it writes numbered lines until there is a file `/until/now`.
 //!
-//! `talker flood SECONDS RATE`: numbered lines to stdout, so many bytes a second if they are taken, and then in the file
-//! `/report/flood` how many lines there were and how many microseconds the longest write took.
+//! `talker flood SECONDS RATE LENGTH`: numbered lines of some LENGTH bytes to stdout, RATE bytes a second if they are taken, and then in
+//! the file `/report/flood` how many lines there were and how many microseconds the longest write took.
 //! The tests include this file as well, to know what was written. It is compiled by itself and has no dependencies.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
@@ -88,9 +88,10 @@ fn main() {
 fn flood() -> ! {
     let mut numbers = std::env::args().skip(2).map(|text| text.parse::<u64>().expect("a number"));
     let (seconds, rate) = (numbers.next().expect("seconds"), numbers.next().expect("a rate"));
+    let length = numbers.next().expect("a length") as usize;
     let (start, mut longest, mut lines, mut bytes) = (Instant::now(), Duration::ZERO, 0u64, 0u64);
     let mut stdout = std::io::stdout().lock();
-    let rest = "x".repeat(1000);
+    let rest = "x".repeat(length);
     while start.elapsed() < Duration::from_secs(seconds) {
         let line = format!("seq=flood:{lines} {rest}\n");
         let before = Instant::now();

@@ -11,8 +11,13 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::cgroup::Cgroup;
+
 /// How long a test waits for something that ought to happen soon, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the program says when it is up.
+const UP: &str = "[engine] Shutdown Grace Period";
 
 /// A running `ikada`. Killed when it is dropped.
 pub struct Router {
@@ -77,13 +82,21 @@ impl Router {
     /// The same in a folder that exists already, with further arguments.
     pub fn start_in(dir: Arc<TempDir>, config: &str, args: &[&str]) -> Self {
         let router = Self::spawn(dir, config, args);
-        router.wait_for_log("[engine] Shutdown Grace Period");
+        router.wait_for_log(UP);
         router
     }
 
     /// Starts the program without waiting for anything.
     pub fn spawn(dir: Arc<TempDir>, config: &str, args: &[&str]) -> Self {
         Self::spawn_by(Command::new(binary()), dir, config, args)
+    }
+
+    /// The same as [`start`](Self::start) in a control group.
+    pub fn start_bounded(group: &Cgroup, config: &str) -> Self {
+        let dir = Arc::new(TempDir::with_prefix("ik").unwrap());
+        let router = Self::spawn_by(group.command(&binary()), dir, config, &[]);
+        router.wait_for_log(UP);
+        router
     }
 
     /// The same by a user who may not read everything: `nobody` where the tests run as root.
