@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ikada_diag::{Diagnostic, Diagnostics, Span, Spanned, codes};
+use ikada_diag::{Diagnostic, Diagnostics, Severity, Span, Spanned, codes};
 
 use crate::known::{Advice, advice_on_option, known_option};
 use crate::nearest::{nearest, quoted_list};
@@ -118,6 +118,19 @@ impl PropertyBag {
     pub fn finish(&self, sets: &[&OptionSet], diags: &mut Diagnostics) {
         for property in self.leftover() {
             diags.push(self.unknown(property, sets));
+        }
+    }
+
+    /// The same for a section whose unknown options Fluent Bit passes over: they are warnings, and what they would say is not done here
+    /// either.
+    pub fn finish_lenient(&self, sets: &[&OptionSet], diags: &mut Diagnostics) {
+        for property in self.leftover() {
+            let mut found = self.unknown(property, sets);
+            if found.code == codes::UNKNOWN_OPTION {
+                found.severity = Severity::Warning;
+                found.message.push_str("; it is ignored");
+            }
+            diags.push(found);
         }
     }
 

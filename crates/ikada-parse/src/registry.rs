@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use ikada_diag::codes;
 use ikada_options::{Diagnostic, Diagnostics, Options, PropertyBag, Span, Spanned, nearest, quoted_list};
@@ -43,6 +44,9 @@ impl Default for Parsers {
     }
 }
 
+/// The least that lines of a file wait for the next.
+const SHORTEST_WAIT: Duration = Duration::from_millis(500);
+
 impl Parsers {
     /// The built-in parsers only.
     #[must_use]
@@ -55,7 +59,7 @@ impl Parsers {
     /// The same section may come twice, as when several files bring the usual parsers; another one of the same name is an error.
     pub fn define(&mut self, mut bag: PropertyBag, found: &mut Diagnostics) {
         let options = ParserOptions::parse(&mut bag, found);
-        bag.finish(&[&ParserOptions::set()], found);
+        bag.finish_lenient(&[&ParserOptions::set()], found);
         let Some(name) = name_of(&bag) else { return };
         let written = written(&bag);
         if let Some(other) = self.own.get(&name.value) {
@@ -74,7 +78,7 @@ impl Parsers {
     /// One that is named like a built-in one takes its place; Fluent Bit would go on with the built-in one.
     pub fn define_multiline(&mut self, mut bag: PropertyBag, found: &mut Diagnostics) {
         let options = MultilineOptions::parse(&mut bag, found);
-        bag.finish(&[&MultilineOptions::set()], found);
+        bag.finish_lenient(&[&MultilineOptions::set()], found);
         let Some(name) = name_of(&bag) else { return };
         let written = written(&bag);
         let key = name.value.to_ascii_lowercase();
@@ -136,6 +140,25 @@ impl Parsers {
             found.push(Diagnostic::error(codes::UNKNOWN_PARSER, message).at(name.span).help(help));
         }
         parser
+    }
+
+    /// The same for lines of a file, which wait as long as the parser says: a wait below 500 ms is reported, because it would part what
+    /// belongs together. Fluent Bit refuses it too, and only there (case `ml-custom-timeout-low`).
+    pub fn find_multiline_of_file(
+        &self,
+        name: &Spanned<String>,
+        found: &mut Diagnostics,
+    ) -> Option<Arc<MultilineParser>> {
+        let parser = self.find_multiline(name, found)?;
+        let wait = parser.flush_timeout();
+        if wait >= SHORTEST_WAIT {
+            return Some(parser);
+        }
+        let message =
+            format!("the parser's `flush_timeout`, {} ms, is too short to wait for a line", wait.as_millis());
+        let help = format!("type `flush_timeout {}` or more in its section", SHORTEST_WAIT.as_millis());
+        found.push(Diagnostic::error(codes::BAD_VALUE, message).at(name.span).help(help));
+        None
     }
 
     /// The names of all multiline parsers, those of the configuration first, in lower case.
@@ -257,6 +280,33 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_no_parser_knows_are_passed_over_with_a_warning() {
+        let (parsers, found) = defined(&[&[("Name", "x"), ("Format", "json"), ("Tag", "x")]]);
+        assert_eq!(
+            found,
+            ["0.conf:1:1: warning[unknown-option]: `Tag` is no option of parser; it is ignored"]
+        );
+        assert!(parsers.get("x").is_some());
+    }
+
+    #[test]
+    fn a_short_wait_is_refused_for_a_file_and_only_there() {
+        let mut parsers = Parsers::new();
+        let mut found = Diagnostics::new();
+        let place = Sources::default().add("x", "x").span(0, 1);
+        let text = |text: &str| Spanned::new(text.to_owned(), place);
+        let properties =
+            [("name", "x"), ("type", "endswith"), ("match_string", "."), ("flush_timeout", "100")]
+                .map(|(key, value)| Property::new(text(key), text(value)));
+        parsers
+            .define_multiline(PropertyBag::new("multiline parser", place, properties.to_vec()), &mut found);
+        assert!(parsers.find_multiline(&text("x"), &mut found).is_some());
+        assert!(found.is_empty());
+        assert!(parsers.find_multiline_of_file(&text("x"), &mut found).is_none());
+        assert!(found.has_errors());
+    }
+
+    #[test]
     fn mistakes_are_found_at_once_and_the_name_stays_known() {
         let section: &[(&str, &str)] = &[
             ("Name", "x"),
@@ -267,8 +317,10 @@ mod tests {
             ("Time_Offset", "JST"),
         ];
         let (parsers, found) = defined(&[section]);
-        for code in ["bad-regex", "bad-time-format", "unknown-option", "bad-value"] {
-            assert!(found.iter().any(|line| line.contains(&format!("error[{code}]"))), "{code}: {found:#?}");
+        for what in
+            ["error[bad-regex]", "error[bad-time-format]", "warning[unknown-option]", "error[bad-value]"]
+        {
+            assert!(found.iter().any(|line| line.contains(what)), "{what}: {found:#?}");
         }
         let mut more = Diagnostics::new();
         let place = Sources::default().add("x", "x").span(0, 1);

@@ -138,7 +138,10 @@ fn parsers(case: &Value) -> (Option<Named>, Vec<String>) {
         parsers.define_multiline(section(pairs, &mut sources), &mut found);
     }
     let names = text(&case["config"]["tail"]["multiline.parser"]);
-    let named: Option<Vec<_>> = names.split(", ").map(|name| parsers.multiline(name)).collect();
+    let place = sources.add("tail.conf", "x").span(0, 1);
+    let mut find =
+        |name: &str| parsers.find_multiline_of_file(&Spanned::new(name.to_owned(), place), &mut found);
+    let named: Option<Vec<_>> = names.split(", ").map(&mut find).collect();
     (named.map(Into::into), found.lines(&sources).collect())
 }
 

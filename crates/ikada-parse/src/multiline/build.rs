@@ -11,9 +11,6 @@ use super::rules::{RuleText, Rules, START};
 use super::{MultilineParser, Test};
 use crate::Parser;
 
-/// A shorter wait would part what belongs together; Fluent Bit refuses it too (case `ml-custom-timeout-low`).
-const SHORTEST_WAIT: u64 = 500;
-
 impl MultilineParser {
     /// Builds a multiline parser; `parser` is the one its options name. Every mistake is reported; `None` if one of them is an
     /// error.
@@ -31,13 +28,6 @@ impl MultilineParser {
                 text(options, found).map(|text| Test::Equal { text, negate: options.negate })
             }
         };
-        let wait = options.flush_timeout;
-        if wait.value < SHORTEST_WAIT {
-            let message = format!("`flush_timeout`: {} ms are too short to wait for a line", wait.value);
-            let help = format!("type {SHORTEST_WAIT} or more milliseconds");
-            found.push(Diagnostic::error(codes::BAD_VALUE, message).at(wait.span).help(help));
-            return None;
-        }
         let key = |key: &Option<String>| key.as_ref().map(|key| key.as_bytes().into());
         Some(Self {
             name: options.name.value.as_str().into(),
@@ -46,7 +36,7 @@ impl MultilineParser {
             key_content: key(&options.key_content),
             key_pattern: key(&options.key_pattern),
             key_group: key(&options.key_group),
-            flush_timeout: Duration::from_millis(wait.value),
+            flush_timeout: Duration::from_millis(options.flush_timeout),
         })
     }
 }

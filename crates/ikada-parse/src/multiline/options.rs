@@ -34,9 +34,9 @@ pub struct MultilineOptions {
     /// Field whose value keeps lines apart that run side by side.
     #[option(example = "stream")]
     pub key_group: Option<String>,
-    /// How long a record waits for its next line, in milliseconds; 500 at least.
+    /// How long a record waits for its next line, in milliseconds; 500 at least for a tailed file. The filter goes by its own `flush_ms`.
     #[option(default = "4000")]
-    pub flush_timeout: Spanned<u64>,
+    pub flush_timeout: u64,
 }
 
 /// How a multiline parser tells lines apart.
