@@ -282,10 +282,8 @@ mod tests {
     #[test]
     fn keys_that_no_parser_knows_are_passed_over_with_a_warning() {
         let (parsers, found) = defined(&[&[("Name", "x"), ("Format", "json"), ("Tag", "x")]]);
-        assert_eq!(
-            found,
-            ["0.conf:1:1: warning[unknown-option]: `Tag` is no option of parser; it is ignored"]
-        );
+        let said = "0.conf:1:1: warning[unknown-option]: `Tag` is no option of parser; it is ignored (help: it knows";
+        assert!(found.len() == 1 && found[0].starts_with(said), "{found:?}");
         assert!(parsers.get("x").is_some());
     }
 

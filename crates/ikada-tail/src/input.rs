@@ -95,7 +95,8 @@ fn making(
     let names: Vec<_> = lists.collect();
     if !names.is_empty() {
         ignored("multiline.parser", diagnostics);
-        let found: Vec<_> = names.iter().map(|name| parsers.find_multiline(name, diagnostics)).collect();
+        let found: Vec<_> =
+            names.iter().map(|name| parsers.find_multiline_of_file(name, diagnostics)).collect();
         let all: Option<Vec<_>> = found.into_iter().collect();
         return all.map(|all| Making::Joined(all.into()));
     }
@@ -138,14 +139,11 @@ fn settings(
             None
         }
     });
-    if let Some(encoding) = &options.generic_encoding {
+    if let (Some(charset), Some(_)) = (&options.generic_encoding, options.unicode_encoding) {
         is_sound = false;
-        let message = "text in other encodings than UTF-8 and UTF-16 is not supported yet";
-        diagnostics.push(
-            Diagnostic::error(codes::UNSUPPORTED_OPTION, message)
-                .at(encoding.span)
-                .help("remove it: bytes are then passed on as they are"),
-        );
+        let message = "a file is in one encoding: there are `generic.encoding` and `unicode.encoding`";
+        let help = "remove one of them";
+        diagnostics.push(Diagnostic::error(codes::CONFLICTING_OPTIONS, message).at(charset.span).help(help));
     }
     let making = making(options, numbered, cx, diagnostics)?;
     if !is_sound {
@@ -184,6 +182,7 @@ fn settings(
         is_told: options.inotify_watcher,
         compare_name: options.db_compare_filename,
         encoding: options.unicode_encoding,
+        charset: options.generic_encoding.as_ref().map(|charset| charset.value),
     })
 }
 

@@ -66,7 +66,7 @@ use ikada_options::Options;
 use ikada_plugin::registry::InputPlugin;
 
 pub use input::build;
-pub use options::{JournalMode, Sync, TailOptions, UnicodeEncoding};
+pub use options::{Charset, JournalMode, Sync, TailOptions, UnicodeEncoding};
 
 /// The inputs of this crate.
 #[must_use]

@@ -421,7 +421,7 @@ impl Taker<'_> {
         } else {
             for at in memchr_iter(b'\n', &data[begin..]) {
                 let end = begin + at;
-                self.line(&data[start..end], base + (start - begin) as u64, &data[begin..start]);
+                self.narrow_line(&data[start..end], base + (start - begin) as u64, &data[begin..start]);
                 start = end + 1;
             }
         }
@@ -434,7 +434,7 @@ impl Taker<'_> {
             let (offset, before) = (base + (start - begin) as u64, &data[begin..start]);
             match self.order {
                 Some(order) => self.wide_line(order, rest, offset, before),
-                None => self.line(rest, offset, before),
+                None => self.narrow_line(rest, offset, before),
             }
         }
         if is_last {
@@ -474,6 +474,13 @@ impl Taker<'_> {
         order.decode(line, &mut wide);
         self.line(wide.as_bytes(), offset, before);
         self.wide = wide;
+    }
+
+    /// Takes a line whose characters are bytes, or begin with one.
+    #[inline]
+    fn narrow_line(&mut self, line: &[u8], offset: u64, before: &[u8]) {
+        let Some(charset) = self.settings.charset else { return self.line(line, offset, before) };
+        self.line(charset.decode(line).as_bytes(), offset, before);
     }
 
     /// Takes a line at `offset`, behind `before`.

@@ -130,9 +130,9 @@ pub struct TailOptions {
     /// Encoding of the files; records are UTF-8. Without it text is taken as it is.
     #[option(name = "unicode.encoding", example = "auto")]
     pub unicode_encoding: Option<UnicodeEncoding>,
-    /// Not supported yet: text is taken as it is.
-    #[option(name = "generic.encoding")]
-    pub generic_encoding: Option<Spanned<String>>,
+    /// Encoding of the files that is neither UTF-8 nor UTF-16; records are UTF-8, and what is no text becomes U+FFFD.
+    #[option(name = "generic.encoding", example = "ShiftJIS")]
+    pub generic_encoding: Option<Spanned<Charset>>,
 }
 
 /// Encoding of a file's text.
@@ -147,6 +147,53 @@ pub enum UnicodeEncoding {
     /// UTF-16, the high byte first.
     #[choice("UTF-16BE", "UTF16-BE")]
     Utf16Be,
+}
+
+/// An encoding whose characters are bytes or begin with one, and in which a line feed is a line feed wherever it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
+pub enum Charset {
+    /// Japanese, with Microsoft's additions.
+    #[choice("ShiftJIS", "SJIS", "CP932", "Windows-31J")]
+    ShiftJis,
+    /// Korean.
+    #[choice("UHC", "CP949", "Windows-949")]
+    Uhc,
+    /// Simplified Chinese.
+    #[choice("GBK", "CP936")]
+    Gbk,
+    /// Chinese, all of Unicode.
+    #[choice("GB18030")]
+    Gb18030,
+    /// Traditional Chinese.
+    #[choice("Big5", "CP950")]
+    Big5,
+    /// Cyrillic, of DOS.
+    #[choice("Win866", "CP866")]
+    Win866,
+    /// Thai.
+    #[choice("Win874", "CP874")]
+    Win874,
+    /// Central European.
+    #[choice("Win1250", "CP1250")]
+    Win1250,
+    /// Cyrillic.
+    #[choice("Win1251", "CP1251")]
+    Win1251,
+    /// Western European.
+    #[choice("Win1252", "CP1252")]
+    Win1252,
+    /// Greek.
+    #[choice("Win1253", "CP1253")]
+    Win1253,
+    /// Turkish.
+    #[choice("Win1254", "CP1254")]
+    Win1254,
+    /// Hebrew.
+    #[choice("Win1255", "CP1255")]
+    Win1255,
+    /// Arabic.
+    #[choice("Win1256", "CP1256")]
+    Win1256,
 }
 
 /// SQLite's `synchronous`.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::options::UnicodeEncoding;
+use crate::options::{Charset, UnicodeEncoding};
 use crate::settings::LONGEST;
 use crate::world::{PATTERNS, STYLES, Style, World};
 
@@ -362,6 +362,22 @@ fn text_in_utf_16_is_read_line_by_line_whatever_piece_it_comes_in() {
         world.finish();
         assert_eq!(world.order[2..], ["last"]);
     }
+}
+
+#[test]
+fn text_in_an_older_encoding_is_read_line_by_line_whatever_piece_it_comes_in() {
+    let mut world = World::new("app.log");
+    world.tailer.settings.charset = Some(Charset::ShiftJis);
+    for piece in b"\x8a\xc4\x8d\xb81\r\n\x83\x5c\x83\x5c\nlast \x8a".chunks(3) {
+        world.append("app.log", piece);
+        world.look();
+        world.read();
+    }
+    world.finish();
+    assert_eq!(world.order, ["監査1", "ソソ"], "half a character waits with its line");
+    world.append("app.log", b"\xc4\n");
+    world.finish();
+    assert_eq!(world.order[2..], ["last 監"]);
 }
 
 #[test]

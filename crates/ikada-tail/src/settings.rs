@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::join::Making;
-use crate::options::UnicodeEncoding;
+use crate::options::{Charset, UnicodeEncoding};
 use crate::pattern::PathPattern;
 use crate::record::RecordRule;
 use crate::tag::TagRule;
@@ -40,4 +40,6 @@ pub(crate) struct Settings {
     pub(crate) is_told: bool,
     pub(crate) compare_name: bool,
     pub(crate) encoding: Option<UnicodeEncoding>,
+    /// Another encoding than UTF-8 and UTF-16.
+    pub(crate) charset: Option<Charset>,
 }

@@ -90,6 +90,7 @@ pub(crate) fn settings(patterns: &[PathBuf]) -> Settings {
         is_told: true,
         compare_name: false,
         encoding: None,
+        charset: None,
     }
 }
 
