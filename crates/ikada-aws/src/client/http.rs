@@ -9,9 +9,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_runtime_api::client::http::{
@@ -23,19 +21,16 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::header::{DATE, PROXY_AUTHORIZATION};
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use ikada_connect::{BoxError, Route, WithinTime, tcp};
 use ikada_tls::{TlsError, TlsSettings};
-use tower_service::Service;
 
 use super::clock::Skew;
-use super::proxy::{Proxies, ProxyConnector};
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use super::proxy::Proxies;
 
 /// How long an idle connection is kept. The services close theirs after 20 s and more; a request must not meet that
 /// moment.
@@ -48,7 +43,7 @@ const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 #[derive(Clone, Copy)]
 pub(crate) struct Shorten(pub(crate) fn(Bytes) -> Bytes);
 
-type Hyper = Client<WithinTime<HttpsConnector<ProxyConnector>>, SdkBody>;
+type Hyper = Client<WithinTime<HttpsConnector<Route<Proxies>>>, SdkBody>;
 
 /// An HTTP client for the SDK.
 #[derive(Clone)]
@@ -107,16 +102,13 @@ impl IkadaHttp {
 }
 
 fn hyper(tls: &TlsSettings, connect_timeout: Duration, proxies: &Proxies) -> Result<Hyper, TlsError> {
-    let mut tcp = TcpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
     let builder = HttpsConnectorBuilder::new().with_tls_config(tls.client_config()?).https_or_http();
     let builder = match tls.server_name()? {
         Some(name) => builder.with_server_name_resolver(FixedServerNameResolver::new(name)),
         None => builder,
     };
-    let tcp = ProxyConnector::new(tcp, proxies.clone());
-    let connector = WithinTime { inner: builder.enable_http1().wrap_connector(tcp), limit: connect_timeout };
+    let route = Route::new(tcp(), proxies.clone());
+    let connector = WithinTime::new(builder.enable_http1().wrap_connector(route), connect_timeout);
     Ok(Client::builder(TokioExecutor::new())
         .pool_idle_timeout(IDLE)
         .pool_timer(TokioTimer::new())
@@ -206,35 +198,4 @@ fn connector_error(error: hyper_util::client::legacy::Error) -> ConnectorError {
         return ConnectorError::io(error.into());
     }
     ConnectorError::io(error.into()).never_connected()
-}
-
-/// Gives a connector, TLS handshake and all, a limited time.
-#[derive(Clone)]
-struct WithinTime<S> {
-    inner: S,
-    limit: Duration,
-}
-
-impl<S> Service<Uri> for WithinTime<S>
-where
-    S: Service<Uri, Error = BoxError>,
-    S::Future: Send + 'static,
-    S::Response: 'static,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let (connecting, limit) = (self.inner.call(uri), self.limit);
-        Box::pin(async move {
-            tokio::time::timeout(limit, connecting)
-                .await
-                .map_err(|_| BoxError::from(format!("no connection within {} s", limit.as_secs_f32())))?
-        })
-    }
 }

@@ -1,22 +1,9 @@
-//! Connections through a proxy that the output names.
-//!
-//! Without TLS the proxy gets the whole URL in the request; over TLS it is asked for a tunnel (`CONNECT`, RFC 9110, section 9.3.6).
-
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+//! The proxy that an output names.
 
 use base64::Engine;
 use http::{HeaderValue, Uri};
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::rt::TokioIo;
+use ikada_connect::{Hop, Proxies};
 use ikada_options::{OptionValue, ValueError};
-use tokio::net::TcpStream;
-use tower_service::Service;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A proxy, spoken to in plain HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,96 +49,14 @@ impl OptionValue for Proxy {
     }
 }
 
-/// Connects, through the proxy if there is one.
+/// The proxy for every target, if there is one.
 #[derive(Clone)]
-pub(super) struct Route {
-    tcp: HttpConnector,
-    proxy: Option<Proxy>,
-}
+pub(super) struct Fixed(pub(super) Option<Proxy>);
 
-impl Route {
-    pub(super) fn new(tcp: HttpConnector, proxy: Option<Proxy>) -> Self {
-        Self { tcp, proxy }
-    }
-}
-
-impl Service<Uri> for Route {
-    type Response = Stream;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.tcp.poll_ready(cx).map_err(BoxError::from)
-    }
-
-    fn call(&mut self, target: Uri) -> Self::Future {
-        let Some(proxy) = &self.proxy else {
-            let connecting = self.tcp.call(target);
-            return Box::pin(async move { Ok(Stream { io: connecting.await?, is_proxied: false }) });
-        };
-        if target.scheme_str() != Some("https") {
-            let connecting = self.tcp.call(proxy.uri.clone());
-            return Box::pin(async move { Ok(Stream { io: connecting.await?, is_proxied: true }) });
-        }
-        let mut tunnel = Tunnel::new(proxy.uri.clone(), self.tcp.clone());
-        if let Some(authorization) = &proxy.authorization {
-            tunnel = tunnel.with_auth(authorization.clone());
-        }
-        let connecting = tunnel.call(target);
-        Box::pin(async move { Ok(Stream { io: connecting.await?, is_proxied: false }) })
-    }
-}
-
-/// A connection, and whether a proxy is at its other end that wants whole URLs.
-pub(super) struct Stream {
-    io: TokioIo<TcpStream>,
-    is_proxied: bool,
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        self.io.connected().proxy(self.is_proxied)
-    }
-}
-
-impl Read for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl Write for Stream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+impl Proxies for Fixed {
+    fn find(&self, _target: &Uri) -> Option<Hop> {
+        let Proxy { uri, authorization } = self.0.clone()?;
+        Some(Hop { uri, authorization })
     }
 }
 
