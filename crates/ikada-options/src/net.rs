@@ -84,11 +84,10 @@ pub struct TlsOptions {
     /// Checks the peer's certificate. Off is for tests: anybody can then read what is sent.
     #[option(name = "tls.verify", default = "on")]
     pub verify: bool,
-    /// Checks that the certificate is for the host.
-    ///
-    /// Fluent Bit does not unless it is told to; here a certificate that is checked is always checked for its host.
-    #[option(name = "tls.verify_hostname")]
-    pub verify_hostname: Option<bool>,
+    /// Checks that the certificate is for the host, where it is checked at all. Off takes that of any host from an authority that is trusted,
+    /// which is what Fluent Bit does unless it is told otherwise.
+    #[option(name = "tls.verify_hostname", default = "on")]
+    pub verify_hostname: bool,
     /// Has no effect: what goes wrong with a handshake is always logged.
     #[option(name = "tls.debug", no_effect)]
     pub debug: Option<u32>,

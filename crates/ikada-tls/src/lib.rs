@@ -89,7 +89,7 @@ pub enum TlsError {
 pub struct TlsSettings {
     /// Whether a certificate is looked at: `tls.verify`.
     verifies: bool,
-    /// Whether it has to be for the host; only `tls.verify_hostname off` says that it has not.
+    /// Whether it has to be for the host: `tls.verify_hostname`.
     verifies_host: bool,
     ca_file: Option<PathBuf>,
     ca_path: Option<PathBuf>,
@@ -128,7 +128,7 @@ impl TlsSettings {
     pub fn new(options: &TlsOptions) -> Self {
         Self {
             verifies: options.verify,
-            verifies_host: options.verify_hostname != Some(false),
+            verifies_host: options.verify_hostname,
             ca_file: options.ca_file.clone(),
             ca_path: options.ca_path.clone(),
             crt_file: options.crt_file.clone(),
@@ -462,7 +462,7 @@ mod tests {
     #[test]
     fn a_certificate_of_another_host_is_taken_only_where_the_options_say_so() {
         let strict = options();
-        let lax = TlsOptions { verify_hostname: Some(false), ..options() };
+        let lax = TlsOptions { verify_hostname: false, ..options() };
         assert!(is_taken(&strict, "logs.example") && !is_taken(&strict, "other.example"));
         assert!(is_taken(&lax, "other.example"));
     }
