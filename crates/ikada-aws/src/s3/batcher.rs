@@ -18,6 +18,7 @@ use ikada_record::{Chunk, DropReason, Share, Tag, Timestamp};
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::columns;
 use super::compress::Method;
 use super::encode::Encoder;
 use super::journal::Head;
@@ -69,6 +70,8 @@ pub(crate) struct Rules {
     pub(crate) keys: KeyFormat,
     /// How objects are compressed.
     pub(crate) method: Method,
+    /// What objects of columns are like.
+    pub(crate) columns: columns::Shape,
     /// Bytes, as uploaded, at which an object is complete.
     pub(crate) total_size: u64,
     /// Bytes, as uploaded, at which a part is; `None` where objects go up whole.
@@ -152,7 +155,7 @@ impl S3Output {
     ) -> Self {
         let pool = Pool::new(rules.buffer(spool.is_some()));
         let reads = Reads::new(READS.max(2 * pool.capacity()) as u64, pool.clone());
-        let uploads = Uploads::new(store, reads);
+        let uploads = Uploads::new(store, reads, rules.columns.clone());
         let (spool, found) = match spool {
             Some((spool, found)) => (Some(spool), found),
             None => (None, Vec::new()),
@@ -256,11 +259,10 @@ impl S3Output {
         }
         let is_complete = object.size() >= self.rules.total_size || object.is_out_of_parts();
         let part_size = self.rules.part_size.filter(|_| !is_complete);
-        let part = part_size.and_then(|size| object.cut_part(size, &mut self.names));
+        let cut = || object.cut_part(part_size?, &mut self.names);
+        let parts: Vec<Batch> = std::iter::from_fn(cut).collect();
         self.open_bytes = self.open_bytes + object.memory() - before;
-        if let Some(part) = part {
-            self.push_ready(part);
-        }
+        parts.into_iter().for_each(|part| self.push_ready(part));
         if is_complete {
             self.close(number);
         }

@@ -11,7 +11,7 @@ use ikada_record::json::{DateFormat, DateKey};
 use tracing::{info, warn};
 
 use super::batcher::{Rules, S3Output};
-use super::columns;
+use super::columns::{self, Pages, Schema, Shape};
 use super::compress::Method;
 use super::encode::Encoder;
 use super::key::{KeyFormat, KeyRules};
@@ -46,6 +46,7 @@ impl S3Options {
         let wrong_before = diags.counts().errors;
         let zone = self.zone(diags);
         let method = self.method(diags);
+        let shape = self.shape(method, diags);
         let total_size = self.total_size(diags);
         let part_size = self.part_size(diags);
         let encoder = self.encoder(cx, diags);
@@ -62,7 +63,7 @@ impl S3Options {
             );
             return None;
         }
-        let (zone, method, total_size, part_size) = (zone?, method?, total_size?, part_size?);
+        let (zone, method, total_size, part_size, shape) = (zone?, method?, total_size?, part_size?, shape?);
         let (encoder, tags, destination) = (encoder?, tags?, destination?);
         // Read once before anything is opened, for what is wrong with it.
         self.keys(zone, false, diags)?;
@@ -73,7 +74,11 @@ impl S3Options {
         let keeps_index = spool.is_some() || cx.dry_run && self.store_dir.is_some();
         let keys = self.keys(zone, keeps_index, diags)?;
         let head = self.head(method, &keys, tags);
-        let rules = self.rules(keys, method, total_size, part_size, source(cx.id.shown()));
+        let rules = Rules {
+            columns: shape,
+            source: source(cx.id.shown()),
+            ..self.rules(keys, method, total_size, part_size)
+        };
         let store = S3Bucket::new(destination, self.bucket.value, head);
         Some(S3Output::new(rules, encoder, Arc::new(store), spool))
     }
@@ -83,8 +88,9 @@ impl S3Options {
         let is_named = method.extensions().iter().any(|end| keys.extension().ends_with(end));
         let text = if self.log_key.is_some() { "text/plain" } else { "application/x-ndjson" };
         // Whoever unpacks by the encoding finds the text; who unpacks by the name finds a file of its type.
+        // A type that is written down is that of the text.
         let (content_encoding, fitting_type) = match method.content_encoding() {
-            Some(encoding) if !is_named => (Some(encoding), text),
+            Some(encoding) if !is_named || self.content_type.is_some() => (Some(encoding), text),
             _ => (None, method.content_type().unwrap_or(text)),
         };
         ObjectHead {
@@ -146,13 +152,14 @@ impl S3Options {
         }
     }
 
-    fn rules(&self, keys: KeyFormat, method: Method, total_size: u64, part_size: u64, source: u64) -> Rules {
+    fn rules(&self, keys: KeyFormat, method: Method, total_size: u64, part_size: u64) -> Rules {
         let total_size = if method.is_columnar() { total_size.min(MAX_COLUMNS) } else { total_size };
         let goes_up_whole = self.use_put_object || total_size < MIN_MULTIPART || method.is_columnar();
         let part_size = (!goes_up_whole).then_some(part_size as usize);
         let in_memory = part_size.unwrap_or(total_size as usize);
         Rules {
-            source,
+            source: 0,
+            columns: Shape::default(),
             bucket: self.bucket.value.clone(),
             keys,
             method,
@@ -236,16 +243,34 @@ impl S3Options {
         let is_format = self.format.value == Format::Parquet;
         let asked = if is_format { "format parquet" } else { "compression parquet" };
         let span = if is_format { self.format.span } else { self.compression.span };
-        let (message, help) = match &self.log_key {
-            Some(key) => ("needs whole records", format!("remove the line `log_key {key}`")),
-            None if self.compression.value.packs_lines() => {
-                ("has a compression of its own", "remove the line `compression`".to_owned())
-            }
-            None => return Some(Method::Parquet),
-        };
-        let message = format!("`{asked}` {message}");
-        diags.push(Diagnostic::error(codes::CONFLICTING_OPTIONS, message).at(span).help(help));
+        let Some(key) = &self.log_key else { return Some(Method::Parquet) };
+        let message = format!("`{asked}` needs whole records");
+        let found = Diagnostic::error(codes::CONFLICTING_OPTIONS, message).at(span);
+        diags.push(found.help(format!("remove the line `log_key {key}`")));
         None
+    }
+
+    /// What files of columns are like.
+    fn shape(&self, method: Option<Method>, diags: &mut Diagnostics) -> Option<Shape> {
+        let pages = match self.compression.value {
+            Compression::Gzip => Pages::Gzip,
+            Compression::Zstd => Pages::Zstd,
+            _ => Pages::Snappy,
+        };
+        let Some(written) = &self.parquet_schema else { return Some(Shape { pages, schema: None }) };
+        if method.is_some_and(|method| !method.is_columnar()) {
+            let message = "`parquet_schema` has no effect without `format parquet`";
+            diags.push(Diagnostic::warning(codes::NO_EFFECT, message).at(written.span));
+        }
+        match Schema::new(&written.value) {
+            Ok(schema) => Some(Shape { pages, schema: Some(Arc::new(schema)) }),
+            Err(problem) => {
+                let message = format!("`parquet_schema`: {problem}");
+                let found = Diagnostic::error(codes::BAD_VALUE, message).at(written.span);
+                diags.push(found.help("type `date timestamp, log string, status bigint`"));
+                None
+            }
+        }
     }
 
     fn method(&self, diags: &mut Diagnostics) -> Option<Method> {

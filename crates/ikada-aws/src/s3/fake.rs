@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use ikada_plugin::SendError;
+use md5::{Digest, Md5};
 
 use super::store::{Answer, Found, ObjectStore, Put, TakenPart};
 use super::whole::md5_of;
@@ -25,6 +26,8 @@ pub(crate) struct FakeStore(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     objects: BTreeMap<String, Vec<u8>>,
+    /// What objects in parts are called.
+    etags: BTreeMap<String, String>,
     uploads: BTreeMap<String, (String, BTreeMap<i32, Bytes>)>,
     completed_parts: Vec<Vec<usize>>,
     calls: Vec<String>,
@@ -69,7 +72,9 @@ impl FakeStore {
 
     /// Puts an object there.
     pub(crate) fn insert(&self, key: &str, body: &[u8]) {
-        self.0.lock().unwrap().objects.insert(key.to_owned(), body.to_vec());
+        let mut inner = self.0.lock().unwrap();
+        inner.etags.remove(key);
+        inner.objects.insert(key.to_owned(), body.to_vec());
     }
 
     /// Forgets every open upload, as a lifecycle rule would.
@@ -110,6 +115,7 @@ impl ObjectStore for FakeStore {
     fn put<'a>(&'a self, key: &'a str, body: Bytes) -> Answer<'a, ()> {
         self.call("put", key.to_owned(), |inner| {
             inner.objects.insert(key.to_owned(), body.to_vec());
+            inner.etags.remove(key);
             Ok(())
         })
     }
@@ -136,8 +142,9 @@ impl ObjectStore for FakeStore {
     fn put_part<'a>(&'a self, key: &'a str, id: &'a str, number: i32, body: Bytes) -> Answer<'a, TakenPart> {
         self.call("part", format!("{key} {number}"), |inner| {
             let (_, parts) = inner.uploads.get_mut(id).ok_or_else(no_upload)?;
+            let etag = format!("\"{}\"", md5_of(&body));
             parts.insert(number, body);
-            Ok(TakenPart { number, etag: format!("{id}-{number}"), checksum: None })
+            Ok(TakenPart { number, etag, checksum: None })
         })
     }
 
@@ -145,8 +152,10 @@ impl ObjectStore for FakeStore {
         self.call("complete", key.to_owned(), |inner| {
             let (key, bodies) = inner.uploads.remove(id).ok_or_else(no_upload)?;
             let named: Vec<String> = parts.iter().map(|part| part.etag.clone()).collect();
-            let known: Vec<String> = bodies.keys().map(|number| format!("{id}-{number}")).collect();
+            let known: Vec<String> = bodies.values().map(|body| format!("\"{}\"", md5_of(body))).collect();
             assert_eq!(named, known);
+            let digests: Vec<u8> = bodies.values().flat_map(|body| Md5::digest(body).to_vec()).collect();
+            inner.etags.insert(key.clone(), format!("{}-{}", md5_of(&digests), bodies.len()));
             inner.completed_parts.push(bodies.values().map(Bytes::len).collect());
             inner.objects.insert(key, bodies.into_values().flatten().collect());
             Ok(())
@@ -169,8 +178,14 @@ impl ObjectStore for FakeStore {
 
     fn look<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Found>> {
         self.call("head", key.to_owned(), |inner| {
-            let md5 = |body: &[u8]| (!inner.hides_md5).then(|| md5_of(body));
-            let found = |body: &Vec<u8>| Found { size: body.len() as u64, md5: md5(body) };
+            let found = |body: &Vec<u8>| {
+                let etag = inner.etags.get(key).cloned().unwrap_or_else(|| md5_of(body));
+                let (md5, etag) = match inner.hides_md5 {
+                    true => (None, None),
+                    false => (Some(etag.clone()).filter(|etag| etag.len() == 32), Some(etag)),
+                };
+                Found { size: body.len() as u64, md5, etag }
+            };
             Ok(inner.objects.get(key).map(found))
         })
     }

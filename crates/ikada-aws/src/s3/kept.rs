@@ -369,7 +369,8 @@ impl LeftOver {
             self.journal.until_safe(self.len).await;
             let room = self.all.reads.room(self.journal.size()).await;
             let journal = self.journal.clone();
-            let read = blocking(move || mend(&journal)).await;
+            let all = self.all.clone();
+            let read = blocking(move || mend(&journal, &all.columns)).await;
             drop(room);
             match read {
                 Ok(Some((replay, notes))) => self.end = Some(self.end_of(replay, notes)),
@@ -407,7 +408,7 @@ impl Delivery for LeftOver {
 }
 
 /// Reads a journal and ends its object if nobody has; one that holds nothing is removed. Blocks.
-fn mend(journal: &Journal) -> std::io::Result<Option<(Replay, Notes)>> {
+fn mend(journal: &Journal, shape: &columns::Shape) -> std::io::Result<Option<(Replay, Notes)>> {
     let replay = journal::replay(&journal.path)?;
     let len = std::fs::metadata(&journal.path)?.len();
     if let Some(cut) = replay.as_ref().map(|replay| len - replay.valid).filter(|cut| *cut > 0) {
@@ -437,7 +438,7 @@ fn mend(journal: &Journal) -> std::io::Result<Option<(Replay, Notes)>> {
     } else if replay.head.method.is_columnar() {
         let lines = std::mem::take(&mut replay.lines);
         let plain = Plain::default().and(&lines);
-        let body = columns::write(&Bytes::from(lines))?;
+        let body = columns::write(&Bytes::from(lines), shape)?;
         add(plain, &body);
     } else {
         let (plain, body) = pack(replay.head.method, &replay.lines);

@@ -3,11 +3,13 @@
 //! | object | what the part is made of | so |
 //! |---|---|---|
 //! | in memory, sent whole | its entries: their router, tags, times and lines | who sends them again, a client after a crash too, writes the same bytes to the same place |
-//! | in memory, sent in parts | this run and the object's number in it | it is named before its end is known; a crash leaves an upload that nobody can read |
-//! | in a journal | the same, once; it stands in the journal | a later run completes it under its name |
+//! | in memory, sent in parts | what it begins with: router, tag, the first time, the first MiB of lines | it is named before its end is known |
+//! | in a journal | this run and the object's number in it; it stands in the journal | a later run completes it under its name |
 //!
-//! An object in parts is not named after what it begins with. A client that lost its acks sends some records again, and not others: an
-//! object of those under the name of the one that held them all would take the others away.
+//! Two objects may begin alike and end otherwise: a client that lost its acks sends some records again, and not others. So an object in parts
+//! never takes a name that an object has already. It goes to the next one, and when its end is known it is compared with
+//! those it met: what is in the bucket already, byte for byte, is not written twice (`upload`). Who may not look there (`s3:GetObject`,
+//! `s3:ListBucket`) gets a name that nothing else has.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -50,6 +52,38 @@ impl Fingerprint {
         }
         self.times.update(times);
         self.lines.update(lines);
+    }
+}
+
+/// Bytes of lines that an object's beginning is known by: less than any part holds.
+const BEGINNING: usize = 1024 * 1024;
+
+/// Bytes of one time.
+const TIME: usize = 12;
+
+/// What an object begins with, however it came in pieces.
+#[derive(Clone)]
+pub(crate) struct Beginning {
+    entries: Fingerprint,
+    len: usize,
+}
+
+impl Beginning {
+    /// No entries.
+    pub(crate) fn new() -> Self {
+        Self { entries: Fingerprint::new(), len: 0 }
+    }
+
+    /// Entries follow.
+    pub(crate) fn add(&mut self, tag: &Tag, times: &[u8], lines: &[u8]) {
+        if self.len == BEGINNING {
+            return;
+        }
+        // How many of the times belong to the part of the lines that counts is not worth knowing.
+        let times = if self.len == 0 { &times[..times.len().min(TIME)] } else { &[] };
+        let lines = &lines[..lines.len().min(BEGINNING - self.len)];
+        self.entries.add(tag, times, lines);
+        self.len += lines.len();
     }
 }
 
@@ -119,6 +153,11 @@ impl Names {
     pub(crate) fn draw(&mut self) -> Unique {
         self.drawn += 1;
         Unique(mix(&[self.run, self.drawn]))
+    }
+
+    /// The part of an object that begins with these entries.
+    pub(crate) fn of_beginning(&mut self, beginning: &Beginning) -> Unique {
+        self.of(&beginning.entries)
     }
 
     /// The part of an object of these entries.

@@ -11,7 +11,7 @@ use super::compress::{Method, Stream};
 use super::disk::Work;
 use super::journal::{self, Head, Plain, Ranges};
 use super::kept::{KeptEnd, KeptPart, KeptUpload, pack};
-use super::names::{Fingerprint, Name, Names};
+use super::names::{Beginning, Fingerprint, Name, Names};
 use super::pool::Pool;
 use super::spool::Journal;
 use super::upload::{LastDelivery, PartDelivery, Upload, Uploads};
@@ -76,6 +76,8 @@ pub(crate) struct InMemory {
     name: Name,
     /// What the name of a whole object is made of.
     entries: Box<Fingerprint>,
+    /// What the name of one in parts is made of.
+    beginning: Box<Beginning>,
     /// Once a part has gone ahead of the rest.
     upload: Option<Arc<Upload>>,
     pool: Arc<Pool>,
@@ -105,20 +107,24 @@ impl InMemory {
     /// An object without bytes.
     pub(crate) fn new(all: Arc<Uploads>, name: Name, pool: Arc<Pool>) -> Self {
         let entries = Box::new(Fingerprint::new());
-        Self { all, name, entries, upload: None, pool, in_parts: 0, parts: 0 }
+        let beginning = Box::new(Beginning::new());
+        Self { all, name, entries, beginning, upload: None, pool, in_parts: 0, parts: 0 }
     }
 
     fn add(&mut self, lines: Lines<'_>) {
         if self.upload.is_none() && !self.name.overwrites() {
             self.entries.add(lines.tag, lines.times, lines.bytes);
+            self.beginning.add(lines.tag, lines.times, lines.bytes);
         }
     }
 
-    /// The upload in parts, which is named when the first one is cut.
+    /// The upload in parts, which there is from the first one on.
     fn upload(&mut self, names: &mut Names) -> Arc<Upload> {
-        let all = &self.all;
-        let name = &self.name;
-        self.upload.get_or_insert_with(|| Upload::new(all.clone(), name.with(names.draw()))).clone()
+        let make = || {
+            let (unique, spare) = (names.of_beginning(&self.beginning), names.draw());
+            Upload::new(self.all.clone(), self.name.clone(), unique, spare)
+        };
+        self.upload.get_or_insert_with(make).clone()
     }
 }
 
@@ -189,13 +195,15 @@ impl Object {
         self.content.memory() + self.shares.capacity() * size_of::<Part>() + size_of::<Self>()
     }
 
-    /// Takes what there is as a part that is not the last, if it is one: in memory only.
+    /// Cuts a part off that is not the last, if there is enough for one: in memory only.
     pub(crate) fn cut_part(&mut self, part_size: usize, names: &mut Names) -> Option<Batch> {
         let Place::Memory(place) = &mut self.place else { return None };
-        if self.content.body.len() < part_size {
+        if self.content.body.len() < part_size || place.parts >= MAX_PARTS {
             return None;
         }
-        let body = place.pool.freeze(std::mem::take(&mut self.content.body));
+        // All parts but the last are of one size: the same bytes are the same parts then, whatever they came in.
+        let rest = self.content.body.split_off(part_size);
+        let body = place.pool.freeze(std::mem::replace(&mut self.content.body, rest));
         place.parts += 1;
         place.in_parts += body.len() as u64;
         let bytes = body.len();

@@ -67,6 +67,11 @@ pub struct S3Options {
     /// What an object holds.
     #[option(default = "json_lines")]
     pub format: Spanned<Format>,
+    /// The columns of Parquet objects, each a name and a type: `string`, `boolean`, `bigint`, `double` or `timestamp`. Every object then has
+    /// these columns and one more, `_rest`, for what has no column or is not of its column's type, as JSON. Without the option columns
+    /// follow from each object's records. Numbers and times may be logged as text.
+    #[option(example = "date timestamp, log string, status bigint")]
+    pub parquet_schema: Option<Spanned<CommaList>>,
     /// Field that carries the record's time, before all others; `off` writes none.
     #[option(default = "date", example = "@timestamp")]
     pub json_date_key: String,
@@ -170,13 +175,6 @@ pub enum Compression {
     Arrow,
 }
 
-impl Compression {
-    /// Whether lines go through a compressor.
-    pub(crate) fn packs_lines(self) -> bool {
-        matches!(self, Self::Gzip | Self::Zstd | Self::Snappy)
-    }
-}
-
 /// What an object holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
 pub enum Format {
@@ -186,7 +184,7 @@ pub enum Format {
     Json,
     /// Not supported yet.
     OtlpJson,
-    /// The same as `compression parquet`.
+    /// An Apache Parquet file, as with `compression parquet`; `compression` then says how its pages are compressed, with Snappy if it does not.
     Parquet,
     /// Not supported yet.
     Arrow,
@@ -195,7 +193,8 @@ pub enum Format {
 /// What `Content-Type` and `Content-Encoding` say of compressed objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
 pub enum ObjectHeaders {
-    /// A name that tells how the object is compressed (`x.gz`) is a file of that type; without one a browser is told to unpack.
+    /// A name that tells how the object is compressed (`x.gz`) is a file of that type; without one, or with a `content_type`, which is that of
+    /// the text, a browser is told to unpack.
     ByName,
     /// `Content-Encoding` whatever the name, and no `Content-Type` but `content_type`.
     FluentBit,

@@ -19,9 +19,12 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
-use super::store::{Answer, Found, ObjectStore, Put, TakenPart};
+use super::store::{Answer, Found, ObjectStore, Put, TakenPart, needs_a_person};
+use super::whole::digest_of;
 use crate::client::{Destination, Failure, FailureKind};
+use crate::seldom::Seldom;
 
 /// Bodies beyond this many bytes are given more time than the session's.
 const LARGE: usize = 16 * 1024 * 1024;
@@ -56,6 +59,7 @@ pub(crate) struct S3Bucket {
     knows_conditions: AtomicBool,
     /// TLS already keeps bodies whole and secret; hashing them once more is for plain HTTP.
     over_tls: bool,
+    held_back: Seldom,
 }
 
 impl S3Bucket {
@@ -69,6 +73,7 @@ impl S3Bucket {
             client: OnceCell::new(),
             knows_conditions: AtomicBool::new(true),
             over_tls,
+            held_back: Seldom::default(),
         }
     }
 
@@ -102,17 +107,51 @@ impl S3Bucket {
         answer.map_err(|failure| self.explain(failure))
     }
 
+    /// The same for what every object needs: what holds it up until someone helps is said.
+    async fn call_to_write<T, E, F>(&self, send: impl Fn(Client) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        self.call(send).await.inspect_err(|failure| self.complain(failure))
+    }
+
+    fn complain(&self, failure: &Failure) {
+        if needs_a_person(failure)
+            && let Some(times) = self.held_back.count(1, Instant::now())
+        {
+            let (bucket, error) = (&self.name, &failure.cause);
+            tracing::error!(%bucket, %error, times, "objects are held back");
+        }
+    }
+
     /// Adds what a person can do.
     fn explain(&self, failure: Failure) -> Failure {
-        let is_denied = failure.kind == FailureKind::Denied;
-        let mut failure = failure.hint(|| match is_denied {
-            true => format!("the role needs s3:PutObject on arn:aws:s3:::{}/*", self.name),
-            false => format!("`bucket {}` names none that exists", self.name),
-        });
+        let (is_denied, is_upload) = (failure.kind == FailureKind::Denied, failure.is("NoSuchUpload"));
+        let mut failure = match is_upload {
+            true => failure,
+            false => failure.hint(|| match is_denied {
+                true => self.rights(),
+                false => format!("create bucket `{}`", self.name),
+            }),
+        };
         if failure.cause.status.is_some_and(|status| (300..400).contains(&status)) {
             failure.cause.message.push_str("; `region` must be the bucket's");
         }
         failure
+    }
+
+    /// What a policy has to allow for the objects' heads to be written as the options say.
+    fn rights(&self) -> String {
+        let asked = [
+            ("`s3:PutObject`", true),
+            (", `s3:PutObjectAcl`", self.head.canned_acl.is_some()),
+            (", `s3:PutObjectTagging`", self.head.tags.is_some()),
+        ];
+        let rights: String = asked.iter().filter(|(_, asked)| *asked).map(|(right, _)| *right).collect();
+        let uses_kms = !matches!(self.head.encryption, None | Some(ServerSideEncryption::Aes256));
+        let key = if uses_kms { ", and `kms:GenerateDataKey` and `kms:Decrypt` on the key" } else { "" };
+        format!("the policy must allow {rights} on `arn:aws:s3:::{}/*`{key}", self.name)
     }
 
     fn md5(&self, body: &[u8]) -> Option<String> {
@@ -176,7 +215,7 @@ impl S3Bucket {
                 None => request.send().await,
             }
         };
-        self.call(send).await.map(drop)
+        self.call_to_write(send).await.map(drop)
     }
 
     async fn create_upload(&self, key: &str) -> Result<String, Failure> {
@@ -196,7 +235,7 @@ impl S3Bucket {
                 .send()
                 .await
         };
-        let answer = self.call(send).await?;
+        let answer = self.call_to_write(send).await?;
         answer
             .upload_id
             .ok_or_else(|| Failure::transient("the answer to CreateMultipartUpload names no upload"))
@@ -221,7 +260,7 @@ impl S3Bucket {
                 None => request.send().await,
             }
         };
-        let answer = self.call(send).await?;
+        let answer = self.call_to_write(send).await?;
         let etag = answer.e_tag.ok_or_else(|| Failure::transient("the answer to UploadPart has no ETag"))?;
         let sums = [
             answer.checksum_crc32,
@@ -255,7 +294,7 @@ impl S3Bucket {
             let request = client.complete_multipart_upload().bucket(&self.name).key(key).upload_id(id);
             request.multipart_upload(parts.clone()).send().await
         };
-        self.call(send).await.map(drop)
+        self.call_to_write(send).await.map(drop)
     }
 
     async fn abort_upload(&self, key: &str, id: &str) -> Result<(), Failure> {
@@ -292,11 +331,9 @@ impl S3Bucket {
                 // "Checking object integrity"); in parts, it has a `-`.
                 let is_plain = answer.sse_customer_algorithm.is_none()
                     && matches!(answer.server_side_encryption, None | Some(ServerSideEncryption::Aes256));
-                let etag = answer.e_tag.filter(|_| is_plain);
-                let md5 = etag.map(|etag| etag.trim_matches('"').to_ascii_lowercase());
-                let md5 =
-                    md5.filter(|md5| md5.len() == 32 && md5.bytes().all(|byte| byte.is_ascii_hexdigit()));
-                Ok(size.map(|size| Found { size, md5 }))
+                let etag = answer.e_tag.map(|etag| etag.trim_matches('"').to_ascii_lowercase());
+                let md5 = etag.clone().filter(|md5| is_plain && digest_of(md5).is_some());
+                Ok(size.map(|size| Found { size, md5, etag }))
             }
             Err(failure) if failure.cause.status == Some(404) => Ok(None),
             Err(failure) => Err(failure),

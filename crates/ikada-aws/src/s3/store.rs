@@ -35,6 +35,8 @@ pub(crate) struct Found {
     pub(crate) size: u64,
     /// The MD5 of its bytes in hexadecimal digits, where S3 tells.
     pub(crate) md5: Option<String>,
+    /// What S3 calls its bytes, without the quotes.
+    pub(crate) etag: Option<String>,
 }
 
 /// One bucket, with everything the options say of its objects.
@@ -79,6 +81,9 @@ const AGAIN: [&str; 5] = [
     "OperationAborted",
 ];
 
+/// Codes of one upload or one call, which others do not meet.
+const OF_AN_UPLOAD: [&str; 3] = ["NoSuchUpload", "PreconditionFailed", "NotImplemented"];
+
 /// Says what a failure means for an object.
 ///
 /// Most of what S3 calls invalid comes from the configuration (a storage class, an ACL the bucket does not allow, the wrong region): a person
@@ -91,11 +96,18 @@ pub(crate) fn outcome_of(failure: Failure) -> Outcome {
     if AGAIN.contains(&code) {
         return Outcome::Retry { after: failure.after, cause: failure.cause };
     }
-    let is_redirect = failure.cause.status.is_some_and(|status| (300..400).contains(&status));
-    if failure.kind == FailureKind::Invalid || is_redirect {
+    if needs_a_person(&failure) {
         return Outcome::Retry { after: failure.after.or(Some(NEEDS_A_PERSON)), cause: failure.cause };
     }
     failure.outcome()
+}
+
+/// Whether an object waits until someone makes something right on the other side.
+pub(super) fn needs_a_person(failure: &Failure) -> bool {
+    let code = failure.cause.code.as_deref().unwrap_or_default();
+    let is_redirect = failure.cause.status.is_some_and(|status| (300..400).contains(&status));
+    let is_ours = NEVER.contains(&code) || AGAIN.contains(&code) || OF_AN_UPLOAD.contains(&code);
+    !is_ours && (is_redirect || failure.kind == FailureKind::Invalid || failure.needs_a_person())
 }
 
 #[cfg(test)]

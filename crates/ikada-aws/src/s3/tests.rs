@@ -27,6 +27,7 @@ pub(super) fn rules(format: &str) -> Rules {
         bucket: "b".to_owned(),
         keys: KeyFormat::parse(format, KeyRules::default()).unwrap(),
         method: Method::None,
+        columns: Default::default(),
         total_size: 20_000,
         part_size: Some(5_000),
         timeout: TIMEOUT,
@@ -287,14 +288,14 @@ async fn every_call_of_a_large_object_may_fail_once_in_every_way() {
 #[tokio::test]
 async fn a_completion_without_an_answer_is_looked_up_not_believed() {
     // S3 completed the object, said so to nobody, and then forgot the upload.
-    let mut rig = Rig::new(Rules { part_size: Some(1), ..rules("/$TAG") });
+    let mut rig = Rig::new(Rules { part_size: Some(40), ..rules("/$TAG") });
     rig.store.fault("complete", Fault::LoseAnswer);
     rig.push("app", &lines("a", 3, 10));
     assert_eq!(rig.deliver_all(9).await, ["delivered", "delivered"]);
     assert!(rig.store.calls().iter().any(|call| call.starts_with("head ")));
 
     // Somebody removed the upload, and there is no object: that is a loss, and is said to be one.
-    let mut rig = Rig::new(Rules { part_size: Some(1), ..rules("/$TAG") });
+    let mut rig = Rig::new(Rules { part_size: Some(40), ..rules("/$TAG") });
     rig.store.fault("complete", Fault::Refuse(Failure::transient("connection lost")));
     rig.push("app", &lines("a", 3, 10));
     rig.output.close_all();

@@ -33,6 +33,55 @@ async fn entries_that_are_sent_again_after_a_crash_are_the_same_object() {
     }
 }
 
+/// Rules for objects in parts, whose beginning is within the first one.
+fn in_parts() -> Rules {
+    Rules { total_size: 8 << 20, part_size: Some(3 << 19), max_held: 8 << 20, ..rules("/$TAG/x.log") }
+}
+
+/// Bytes of an object of these lines.
+fn size(lines: &[String]) -> usize {
+    lines.iter().map(|line| line.len() + 1).sum()
+}
+
+/// Pushes lines in chunks of so many.
+fn push_in(rig: &mut Rig, lines: &[String], count: usize) {
+    lines.chunks(count).for_each(|some| rig.push("app", some));
+}
+
+#[tokio::test]
+async fn so_are_those_of_an_object_in_parts_whatever_they_come_in() {
+    let lines = lines("a", 4_000, 1_000);
+    let mut rig = Rig::new(in_parts());
+    push_in(&mut rig, &lines, 50);
+    rig.store.fault("complete", Fault::LoseAnswer);
+    assert_eq!(rig.deliver_all(1).await, ["delivered", "delivered", "given up"]);
+    let mut again = rig.again(in_parts());
+    push_in(&mut again, &lines, 170);
+    again.finish().await;
+    assert_eq!(rig.store.objects().len(), 1, "{:?}", rig.store.calls());
+    assert_eq!(rig.store.completed_parts(), [[3 << 19, 3 << 19, size(&lines) - (3 << 20)]]);
+    assert_eq!(again.ledger.delivered(), 4_000);
+}
+
+#[tokio::test]
+async fn an_object_in_parts_that_begins_as_another_takes_nothing_away() {
+    let all = lines("a", 4_000, 1_000);
+    for can_look in [true, false] {
+        let mut rig = Rig::new(in_parts());
+        push_in(&mut rig, &all, 50);
+        rig.finish().await;
+        if !can_look {
+            rig.store.fault("head", Fault::Refuse(refusal(FailureKind::Denied, "AccessDenied", 403)));
+        }
+        let mut again = rig.again(in_parts());
+        push_in(&mut again, &all[..3_000], 50);
+        again.finish().await;
+        let mut sizes: Vec<usize> = rig.store.objects().values().map(Vec::len).collect();
+        sizes.sort_unstable();
+        assert_eq!(sizes, [size(&all[..3_000]), size(&all)], "{can_look}");
+    }
+}
+
 #[tokio::test]
 async fn some_of_the_entries_sent_again_take_nothing_away() {
     let all = lines("a", 30, 50);

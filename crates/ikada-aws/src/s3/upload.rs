@@ -11,7 +11,8 @@
 //! says so, and the last batch aborts the upload, so that S3 keeps nothing that costs money and can never be read. A last
 //! batch that is itself given up can do nothing any more; the next object's does it in its stead.
 //!
-//! The key was decided with the first part. A repeated call writes the same bytes to the same place.
+//! The key is decided when the upload is created, as `names` tells. A repeated call writes the same bytes to the same place; and where an earlier
+//! run has written the same object already, the upload is aborted and the object delivered.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,8 +22,11 @@ use ikada_plugin::{BoxFuture, Delivery, Outcome, SendError};
 use ikada_record::DropReason;
 use tracing::{debug, warn};
 
+use super::columns;
+use super::names::{Name, Unique};
 use super::reads::Reads;
-use super::store::{ObjectStore, TakenPart, outcome_of};
+use super::store::{Found, ObjectStore, TakenPart, outcome_of};
+use super::whole::{MOST_NAMES, digest_of, md5_of};
 use crate::client::{Failure, FailureKind};
 
 /// Unfinished uploads that are remembered for being aborted. The rest is left to the bucket's lifecycle rule.
@@ -40,6 +44,8 @@ pub(crate) struct Uploads {
     pub(super) store: Arc<dyn ObjectStore>,
     /// Memory for what is read from the disk.
     pub(super) reads: Reads,
+    /// What columns are like.
+    pub(super) columns: columns::Shape,
     leftovers: Mutex<Vec<Leftover>>,
 }
 
@@ -52,8 +58,8 @@ struct Leftover {
 
 impl Uploads {
     /// No objects yet.
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, reads: Reads) -> Arc<Self> {
-        Arc::new(Self { store, reads, leftovers: Mutex::default() })
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, reads: Reads, columns: columns::Shape) -> Arc<Self> {
+        Arc::new(Self { store, reads, columns, leftovers: Mutex::default() })
     }
 
     fn leftovers(&self) -> MutexGuard<'_, Vec<Leftover>> {
@@ -127,6 +133,15 @@ impl Drop for Held<'_> {
     }
 }
 
+/// What S3 calls an object in these parts: the MD5 of their MD5s, and their number. `None` where it does not call them by their MD5.
+fn joint_etag(parts: &[TakenPart]) -> Option<String> {
+    let mut digests = Vec::with_capacity(16 * parts.len());
+    for part in parts {
+        digests.extend_from_slice(&digest_of(part.etag.trim_matches('"'))?);
+    }
+    Some(format!("{}-{}", md5_of(&digests), parts.len()))
+}
+
 /// Whether S3 has said that it did nothing. Anything else, an error of its own too, leaves that open.
 pub(super) fn is_refusal(failure: &Failure) -> bool {
     failure.cause.status.is_some_and(|status| (300..500).contains(&status))
@@ -135,12 +150,19 @@ pub(super) fn is_refusal(failure: &Failure) -> bool {
 /// What the batches of one object share.
 pub(crate) struct Upload {
     all: Arc<Uploads>,
-    key: String,
+    name: Name,
+    /// What its name is made of, and what it is made of where nobody can say whether an object has that name.
+    unique: Unique,
+    spare: Unique,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
+    /// The object's name, once it is decided.
+    key: Option<String>,
+    /// Objects that begin as this one does, and may be the same.
+    alike: Vec<Found>,
     /// S3's identifier, once there is one.
     id: Option<String>,
     taken: Vec<TakenPart>,
@@ -152,8 +174,8 @@ struct State {
 
 impl Upload {
     /// An object that S3 knows nothing of yet.
-    pub(crate) fn new(all: Arc<Uploads>, key: String) -> Arc<Self> {
-        Arc::new(Self { all, key, state: Mutex::default() })
+    pub(crate) fn new(all: Arc<Uploads>, name: Name, unique: Unique, spare: Unique) -> Arc<Self> {
+        Arc::new(Self { all, name, unique, spare, state: Mutex::default() })
     }
 
     /// Whether the object can never be completed.
@@ -173,13 +195,52 @@ impl Upload {
         self.state().failed.get_or_insert((reason, cause));
     }
 
+    /// The object's name: one that no object has, unless it is meant to take another one's place.
+    async fn key(&self) -> Result<String, Failure> {
+        let known = self.state().key.clone();
+        if let Some(key) = known {
+            return Ok(key);
+        }
+        let (key, alike) = match self.name.overwrites() {
+            true => (self.name.with(self.unique), Vec::new()),
+            false => self.free_key().await?,
+        };
+        let mut state = self.state();
+        (state.key, state.alike) = (Some(key.clone()), alike);
+        Ok(key)
+    }
+
+    /// A name that no object has, and the objects that have those before it.
+    async fn free_key(&self) -> Result<(String, Vec<Found>), Failure> {
+        let (mut unique, mut alike) = (self.unique, Vec::new());
+        for _ in 0..MOST_NAMES {
+            let key = self.name.with(unique);
+            match self.all.store.look(&key).await {
+                Ok(None) => return Ok((key, alike)),
+                Ok(Some(found)) => alike.push(found),
+                // Who writes objects is often not allowed to look at them.
+                Err(failure) if is_refusal(&failure) => break,
+                Err(failure) => return Err(failure),
+            }
+            unique = unique.next();
+        }
+        Ok((self.name.with(self.spare), alike))
+    }
+
+    /// Whether the bucket holds the object already, under a name that it was not given now.
+    fn is_there(&self, size: u64) -> bool {
+        let state = self.state();
+        let Some(etag) = joint_etag(&state.taken).filter(|_| !state.alike.is_empty()) else { return false };
+        state.alike.iter().any(|found| found.size == size && found.etag.as_deref() == Some(&*etag))
+    }
+
     /// S3's identifier of the upload, which is created if there is none.
     async fn id(&self) -> Result<String, Failure> {
         let known = self.state().id.clone();
         if let Some(id) = known {
             return Ok(id);
         }
-        match self.all.store.create(&self.key).await {
+        match self.all.store.create(&self.key().await?).await {
             Ok(id) => {
                 self.state().id = Some(id.clone());
                 Ok(id)
@@ -193,7 +254,8 @@ impl Upload {
 
     async fn put_part(&self, number: i32, body: Bytes) -> Result<(), Failure> {
         let id = self.id().await?;
-        let part = self.all.store.put_part(&self.key, &id, number, body).await?;
+        let key = self.key().await?;
+        let part = self.all.store.put_part(&key, &id, number, body).await?;
         self.state().taken.push(part);
         Ok(())
     }
@@ -205,8 +267,13 @@ impl Upload {
         drop(state);
         let id = id.filter(|_| !has_strays);
         if id.is_some() || has_strays {
-            self.all.leave(Leftover { key: self.key.clone(), id });
+            self.all.leave(Leftover { key: self.shown(), id });
         }
+    }
+
+    /// The object's name, where it is decided.
+    fn shown(&self) -> String {
+        self.state().key.clone().unwrap_or_default()
     }
 
     /// The outcome of a failure; one that ends the upload is remembered for the batches behind.
@@ -296,7 +363,7 @@ impl LastDelivery {
     async fn send(&mut self) -> Outcome {
         let outcome = self.put_end().await;
         if matches!(outcome, Outcome::Delivered) {
-            debug!(key = %self.upload.key, bytes = self.size, parts = self.parts, "object uploaded");
+            debug!(key = self.upload.shown(), bytes = self.size, parts = self.parts, "object uploaded");
             self.upload.leave();
             self.upload.all.tidy().await;
         }
@@ -332,9 +399,15 @@ impl LastDelivery {
             self.upload.put_part(self.parts + 1, self.body.clone()).await?;
             self.has_sent_body = true;
         }
-        let id = self.upload.id().await?;
+        let (key, id) = (self.upload.key().await?, self.upload.id().await?);
+        if self.upload.is_there(self.size) {
+            debug!(key, "the object is in the bucket already");
+            // What was uploaded of it is aborted.
+            self.upload.leave();
+            return Ok(());
+        }
         let taken = self.upload.state().taken.clone();
-        let Err(failure) = self.upload.all.store.complete(&self.upload.key, &id, &taken).await else {
+        let Err(failure) = self.upload.all.store.complete(&key, &id, &taken).await else {
             return Ok(());
         };
         if failure.is("NoSuchUpload") && self.may_be_complete {
@@ -347,14 +420,14 @@ impl LastDelivery {
 
     /// The upload is gone after a completion without an answer: mostly because it succeeded. The object's size tells.
     async fn check_completed(&self, failure: Failure) -> Result<(), Failure> {
-        match self.upload.all.store.look(&self.upload.key).await {
+        match self.upload.all.store.look(&self.upload.key().await?).await {
             Ok(Some(found)) if found.size == self.size => Ok(()),
             Ok(_) => Err(failure),
             // Who writes objects is often not allowed to look at them. Nobody else knows the upload, so nobody else
             // has ended it.
             Err(error) if error.kind == FailureKind::Denied => {
                 warn!(
-                    key = %self.upload.key,
+                    key = self.upload.shown(),
                     "whether the object is complete could not be seen (s3:GetObject); it is taken to be"
                 );
                 Ok(())

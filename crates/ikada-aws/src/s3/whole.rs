@@ -28,7 +28,7 @@ use super::upload::{Uploads, is_refusal};
 use crate::client::{Failure, FailureKind};
 
 /// Names that are tried in one attempt. Two that are somebody else's in a row come once in 10^28 objects.
-const MOST_NAMES: usize = 8;
+pub(super) const MOST_NAMES: usize = 8;
 
 /// Sends a whole object. It stands for all of its entries.
 pub(crate) struct WholeDelivery {
@@ -55,8 +55,8 @@ impl WholeDelivery {
 
     async fn make_columns(&mut self) -> Result<(), Failure> {
         if self.is_lines {
-            let lines = self.body.clone();
-            let made = tokio::task::spawn_blocking(move || columns::write(&lines)).await;
+            let (lines, all) = (self.body.clone(), self.all.clone());
+            let made = tokio::task::spawn_blocking(move || columns::write(&lines, &all.columns)).await;
             let made = made.unwrap_or_else(|error| Err(std::io::Error::other(error)));
             self.body = made.map_err(|error| Failure::transient(error.to_string()))?.into();
             self.is_lines = false;
@@ -127,4 +127,18 @@ pub(super) fn md5_of(body: &[u8]) -> String {
     let digest = Md5::digest(body);
     let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+}
+
+/// The 16 bytes that hexadecimal digits stand for.
+pub(super) fn digest_of(digits: &str) -> Option<[u8; 16]> {
+    let digits = digits.as_bytes();
+    let digit = |at: usize| char::from(*digits.get(at)?).to_digit(16);
+    if digits.len() != 32 {
+        return None;
+    }
+    let mut digest = [0; 16];
+    for (at, byte) in digest.iter_mut().enumerate() {
+        *byte = (digit(2 * at)? << 4 | digit(2 * at + 1)?) as u8;
+    }
+    Some(digest)
 }

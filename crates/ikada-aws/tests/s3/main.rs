@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod differential;
 mod options;
 mod rig;
 
@@ -137,7 +138,11 @@ fn an_upload_that_was_completed_in_silence_is_found_complete() {
         let lines = lines(TWO_PARTS_AND_A_TAIL / 1_000, 1_000);
         rig.push("app", &lines);
         rig.finish().await;
-        assert_eq!(requests(&aws, "HeadObject"), 1);
+        assert_eq!(
+            requests(&aws, "HeadObject"),
+            2,
+            "whether the name is free, and whether the object is there"
+        );
         assert_holds(&object(&aws).1, &lines);
         assert_eq!(rig.ledger.delivered(), lines.len() as u64);
     });
@@ -201,15 +206,15 @@ fn what_the_options_do_not_say_does_not() {
 }
 
 #[test]
-fn a_compressed_object_is_unpacked_by_its_name_or_by_its_encoding_but_never_twice() {
-    in_child("a_compressed_object_is_unpacked_by_its_name_or_by_its_encoding_but_never_twice", async {
+fn a_compressed_object_says_what_it_is_by_its_type_or_what_is_in_it_by_its_encoding() {
+    in_child("a_compressed_object_says_what_it_is_by_its_type_or_what_is_in_it_by_its_encoding", async {
         let cases = [
             ("compression gzip\ns3_key_format /x.log.gz\n", "application/gzip", None),
             ("compression gzip\ns3_key_format /x.log\n", "application/x-ndjson", Some("gzip")),
             ("compression zstd\ns3_key_format /$TAG/x.zst\n", "application/zstd", None),
             ("compression zstd\nlog_key log\n", "text/plain", Some("zstd")),
             ("compression snappy\n", "application/x-snappy-framed", None),
-            ("compression gzip\ncontent_type a/b\ns3_key_format /x.gz\n", "a/b", None),
+            ("compression gzip\ncontent_type a/b\ns3_key_format /x.gz\n", "a/b", Some("gzip")),
         ];
         for (options, content_type, encoding) in cases {
             let aws = local_aws();
@@ -339,12 +344,12 @@ fn a_missing_right_or_bucket_is_named_and_waited_for() {
         let mut batch = rig.close().pop().unwrap();
         let Outcome::Retry { after: Some(_), cause } = batch.delivery.attempt().await else { panic!() };
         assert_eq!((cause.code.as_deref(), cause.status), (Some("NoSuchBucket"), Some(404)));
-        assert!(cause.message.contains("`bucket logs`"), "{cause}");
+        assert!(cause.message.contains("create bucket `logs`"), "{cause}");
 
         aws.s3().create_bucket("logs");
         let denied = aws.faults().add(Fault::new(FaultKind::AccessDenied).service(Service::S3));
         let Outcome::Retry { after: Some(_), cause } = batch.delivery.attempt().await else { panic!() };
-        assert!(cause.message.contains("s3:PutObject on arn:aws:s3:::logs/*"), "{cause}");
+        assert!(cause.message.contains("allow `s3:PutObject` on `arn:aws:s3:::logs/*`"), "{cause}");
 
         aws.faults().remove(denied);
         assert!(matches!(batch.delivery.attempt().await, Outcome::Delivered));

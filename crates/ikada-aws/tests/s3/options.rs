@@ -93,9 +93,9 @@ fn what_cannot_be_is_refused_at_its_place() {
     );
     #[cfg(feature = "parquet")]
     assert_eq!(
-        problems("bucket logs\nregion r\nformat parquet\ncompression gzip\n"),
+        problems("bucket logs\nregion r\nformat parquet\nparquet_schema a string,b int\n"),
         [
-            "s3.conf:3:8: error[conflicting-options]: `format parquet` has a compression of its own (help: remove the line `compression`)"
+            "s3.conf:4:16: error[bad-value]: `parquet_schema`: `int` is no type of a column (help: type `date timestamp, log string, status bigint`)"
         ]
     );
     assert_eq!(

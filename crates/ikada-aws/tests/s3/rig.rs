@@ -85,11 +85,24 @@ impl Rig {
                 write::str(&mut record, line.as_bytes());
                 builder.push_record(Timestamp::new(1_700_000_000, 0), &record);
             }
-            let chunk = builder.finish(Receipt::unwatched());
-            let share = Share::new(Receipt::unwatched(), chunk.len() as u32, self.ledger.clone());
-            let now = Instant::now();
-            self.output.push(Routed { chunk, share: Arc::new(share), due: now }, now);
+            self.push_chunk(builder);
         }
+    }
+
+    /// Hands records over as one chunk.
+    pub(crate) fn push_records(&mut self, tag: &str, records: &[serde_json::Value]) {
+        let mut builder = ChunkBuilder::new(Tag::from(tag));
+        for record in records {
+            builder.push_record(Timestamp::new(1_700_000_000, 0), &rmp_serde::to_vec(record).unwrap());
+        }
+        self.push_chunk(builder);
+    }
+
+    fn push_chunk(&mut self, builder: ChunkBuilder) {
+        let chunk = builder.finish(Receipt::unwatched());
+        let share = Share::new(Receipt::unwatched(), chunk.len() as u32, self.ledger.clone());
+        let now = Instant::now();
+        self.output.push(Routed { chunk, share: Arc::new(share), due: now }, now);
     }
 
     /// All batches.

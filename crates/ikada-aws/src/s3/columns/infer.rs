@@ -2,22 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::MOST_COLUMNS;
+use super::REST;
+use super::schema::{Kind, MOST_COLUMNS, Schema};
 use super::split::members;
-
-/// The name of the column for whatever has none of its own.
-pub(super) const REST: &str = "_rest";
-
-/// What a column holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Nothing but nulls.
-    Unknown,
-    Bool,
-    Int,
-    Float,
-    Text,
-}
 
 impl Kind {
     /// The kind of one value as it is written.
@@ -60,6 +47,8 @@ pub(super) struct Columns {
     pub(super) has_rest: bool,
     by_raw_name: HashMap<Vec<u8>, usize>,
     by_name: HashMap<String, usize>,
+    /// They were given, and names as written are not known.
+    are_given: bool,
 }
 
 /// Where the next member of a line is looked for first: records of one kind have the same members in the same order.
@@ -112,9 +101,24 @@ impl Columns {
         columns
     }
 
+    /// The columns that a configuration gives.
+    pub(super) fn given(schema: &Schema) -> Self {
+        let names = schema.0.iter().map(|(name, _)| name.clone());
+        Self {
+            all: schema.0.clone(),
+            has_rest: true,
+            by_raw_name: HashMap::new(),
+            by_name: names.zip(0..).collect(),
+            are_given: true,
+        }
+    }
+
     /// The column of a name as it is written.
     pub(super) fn find(&self, raw: &[u8]) -> Option<usize> {
-        self.by_raw_name.get(raw).copied()
+        match self.are_given {
+            true => self.by_name.get(&unescaped(raw)).copied(),
+            false => self.by_raw_name.get(raw).copied(),
+        }
     }
 
     fn find_or_add(&mut self, raw: &[u8]) -> Option<usize> {

@@ -17,23 +17,49 @@
 //! | other numbers, or both | DOUBLE |
 //! | anything else, or several of these | BYTE_ARRAY of UTF-8: strings as they are, all other values as JSON |
 //!
-//! Columns stand in the order in which their names came. Names beyond the first [`MOST_COLUMNS`] share a column `_rest`, a JSON object for each
-//! record. Pages are compressed with Snappy, which every reader knows (Apache Parquet, "Compression").
+//! Columns stand in the order in which their names came. Names beyond the first thousand share a column `_rest`, a JSON object for each
+//! record. Pages are compressed with Snappy, which every reader knows (Apache Parquet, "Compression"), where `compression` does not say otherwise.
+//!
+//! A configuration may give the columns ([`Schema`]), so that every object has the same ones. Then what has no column, or is not of its column's
+//! type, is in `_rest`.
+
+#![cfg_attr(not(feature = "parquet"), allow(dead_code))]
 
 #[cfg(feature = "parquet")]
 mod infer;
+mod schema;
 #[cfg(feature = "parquet")]
 mod split;
 #[cfg(feature = "parquet")]
 mod write;
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// Columns of their own.
-#[cfg(feature = "parquet")]
-const MOST_COLUMNS: usize = 1_000;
+pub(crate) use schema::Schema;
+
+/// The name of the column for whatever has none of its own.
+const REST: &str = "_rest";
+
+/// What files are like, besides what is in them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Shape {
+    /// How pages are compressed.
+    pub(crate) pages: Pages,
+    /// The columns; those of the lines without it.
+    pub(crate) schema: Option<Arc<Schema>>,
+}
+
+/// How pages are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Pages {
+    #[default]
+    Snappy,
+    Gzip,
+    Zstd,
+}
 
 /// Whether this build can write columns.
 pub(crate) const IS_BUILT_IN: bool = cfg!(feature = "parquet");
@@ -43,8 +69,8 @@ pub(crate) const IS_BUILT_IN: bool = cfg!(feature = "parquet");
 /// # Errors
 /// This build cannot.
 #[cfg(feature = "parquet")]
-pub(crate) fn write(lines: &Bytes) -> io::Result<Vec<u8>> {
-    write::write(lines).map_err(io::Error::other)
+pub(crate) fn write(lines: &Bytes, shape: &Shape) -> io::Result<Vec<u8>> {
+    write::write(lines, shape).map_err(io::Error::other)
 }
 
 /// Makes a Parquet file of JSON lines.
@@ -52,7 +78,7 @@ pub(crate) fn write(lines: &Bytes) -> io::Result<Vec<u8>> {
 /// # Errors
 /// This build cannot.
 #[cfg(not(feature = "parquet"))]
-pub(crate) fn write(_lines: &Bytes) -> io::Result<Vec<u8>> {
+pub(crate) fn write(_lines: &Bytes, _shape: &Shape) -> io::Result<Vec<u8>> {
     let message = "this build writes no Parquet (feature `parquet`)";
     Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }

@@ -3,24 +3,37 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
+use chrono::{DateTime, NaiveDateTime};
+use parquet::basic::{
+    Compression, GzipLevel, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel,
+};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
 use parquet::errors::Result;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::{Type, TypePtr};
 
-use super::infer::{Columns, Guess, Kind, REST, int, lines_of, unescaped};
+use super::infer::{Columns, Guess, int, lines_of, unescaped};
+use super::schema::Kind;
 use super::split::members;
+use super::{Pages, REST, Shape};
 
 /// Bytes of lines in a row group: what a reader reads at once, and what is in memory a second time while it is written.
 const GROUP: usize = 8 * 1024 * 1024;
 
 /// Makes a file of JSON lines.
-pub(super) fn write(lines: &Bytes) -> Result<Vec<u8>> {
-    let columns = Columns::of(lines);
+pub(super) fn write(lines: &Bytes, shape: &Shape) -> Result<Vec<u8>> {
+    let columns = match &shape.schema {
+        Some(schema) => Columns::given(schema),
+        None => Columns::of(lines),
+    };
+    let compression = match shape.pages {
+        Pages::Snappy => Compression::SNAPPY,
+        Pages::Gzip => Compression::GZIP(GzipLevel::default()),
+        Pages::Zstd => Compression::ZSTD(ZstdLevel::default()),
+    };
     let properties = WriterProperties::builder()
-        .set_compression(Compression::SNAPPY)
+        .set_compression(compression)
         .set_created_by(concat!("ikada version ", env!("CARGO_PKG_VERSION")).to_owned())
         .build();
     let mut file = SerializedFileWriter::new(Vec::new(), schema(&columns)?, Arc::new(properties))?;
@@ -56,6 +69,7 @@ fn field(name: &str, kind: Kind) -> Result<TypePtr> {
         Kind::Bool => (Physical::BOOLEAN, None),
         Kind::Int => (Physical::INT64, None),
         Kind::Float => (Physical::DOUBLE, None),
+        Kind::Time => (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS))),
         Kind::Text | Kind::Unknown => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
     };
     let builder = Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL);
@@ -76,9 +90,11 @@ impl Group {
         let mut rows = 0;
         for line in lines_of(lines) {
             guess.restart();
-            let is_whole = members(line, |name, value| match guess.column(name, || columns.find(name)) {
-                Some(at) => all[at].push(rows, value, lines),
-                None => push_member(name, value, &mut others),
+            let is_whole = members(line, |name, value| {
+                let column = guess.column(name, || columns.find(name));
+                if !column.is_some_and(|at| all[at].push(rows, value, lines)) {
+                    push_member(name, value, &mut others);
+                }
             });
             if let Some(rest) = &mut rest {
                 if !is_whole {
@@ -114,6 +130,7 @@ struct Column {
 enum Values {
     Bool(Vec<bool>),
     Int(Vec<i64>),
+    Time(Vec<i64>),
     Float(Vec<f64>),
     Text(Vec<ByteArray>),
 }
@@ -123,6 +140,7 @@ impl Column {
         let values = match kind {
             Kind::Bool => Values::Bool(Vec::new()),
             Kind::Int => Values::Int(Vec::new()),
+            Kind::Time => Values::Time(Vec::new()),
             Kind::Float => Values::Float(Vec::new()),
             Kind::Text | Kind::Unknown => Values::Text(Vec::new()),
         };
@@ -134,21 +152,26 @@ impl Column {
         self.levels.resize(rows.max(self.levels.len()), 0);
     }
 
-    fn push(&mut self, row: usize, value: &[u8], lines: &Bytes) {
+    /// Takes the value of a row; `false` where it is not of the column's type.
+    fn push(&mut self, row: usize, value: &[u8], lines: &Bytes) -> bool {
         self.fill(row);
         // A name that comes twice in a record counts once.
         if self.levels.len() > row || value == b"null" {
-            return;
+            return true;
         }
         let is_taken = match &mut self.values {
-            Values::Bool(all) => add(all, Some(value == b"true")),
-            Values::Int(all) => add(all, int(value)),
+            Values::Bool(all) => add(all, bool_of(value)),
+            Values::Int(all) => add(all, whole(value)),
             Values::Float(all) => {
-                add(all, std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()))
+                add(all, inner(value).parse().ok().filter(|number: &f64| number.is_finite()))
             }
+            Values::Time(all) => add(all, micros(value)),
             Values::Text(all) => add(all, Some(ByteArray::from(text_of(value, lines)))),
         };
-        self.levels.push(i16::from(is_taken));
+        if is_taken {
+            self.levels.push(1);
+        }
+        is_taken
     }
 
     fn push_text(&mut self, row: usize, text: Bytes) {
@@ -162,7 +185,7 @@ impl Column {
     fn write(&self, column: &mut SerializedColumnWriter<'_>) -> Result<()> {
         match &self.values {
             Values::Bool(all) => self.write_as::<BoolType>(all, column),
-            Values::Int(all) => self.write_as::<Int64Type>(all, column),
+            Values::Int(all) | Values::Time(all) => self.write_as::<Int64Type>(all, column),
             Values::Float(all) => self.write_as::<DoubleType>(all, column),
             Values::Text(all) => self.write_as::<ByteArrayType>(all, column),
         }
@@ -177,6 +200,42 @@ fn add<T>(all: &mut Vec<T>, value: Option<T>) -> bool {
     let is_there = value.is_some();
     all.extend(value);
     is_there
+}
+
+/// What a value says, without the quotes it may stand in: numbers are often logged as text.
+fn inner(value: &[u8]) -> &str {
+    let text = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+    std::str::from_utf8(text.unwrap_or(value)).unwrap_or_default()
+}
+
+fn bool_of(value: &[u8]) -> Option<bool> {
+    inner(value).parse().ok()
+}
+
+/// A whole number, written with a fraction of nothing too.
+fn whole(value: &[u8]) -> Option<i64> {
+    let text = inner(value);
+    let plain = text.split_once('.').filter(|(_, fraction)| fraction.bytes().all(|digit| digit == b'0'));
+    int(plain.map_or(text, |(whole, _)| whole).as_bytes())
+}
+
+/// Numbers from here on are milliseconds, not seconds: as seconds they would lie three thousand years ahead.
+const MILLIS_FROM: i64 = 100_000_000_000;
+
+/// Microseconds since 1970 of a time as `json_date_format` and most applications write it.
+fn micros(value: &[u8]) -> Option<i64> {
+    let text = inner(value);
+    if let Ok(number) = text.parse::<i64>() {
+        return number.checked_mul(if number.abs() >= MILLIS_FROM { 1_000 } else { 1_000_000 });
+    }
+    if let Ok(seconds) = text.parse::<f64>() {
+        let micros = (seconds * 1e6).round();
+        return (micros.abs() < 9e18).then_some(micros as i64);
+    }
+    let naive = |format| NaiveDateTime::parse_from_str(text, format).ok().map(|time| time.and_utc());
+    let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc());
+    let time = time.or_else(|| naive("%Y-%m-%d %H:%M:%S%.f")).or_else(|| naive("%Y-%m-%dT%H:%M:%S%.f"));
+    Some(time?.timestamp_micros())
 }
 
 /// A string as it is, anything else as JSON; without a copy where nothing is escaped.
@@ -206,7 +265,7 @@ mod tests {
     }
 
     fn written(lines: &str) -> Vec<u8> {
-        write(&Bytes::from(lines.to_owned())).unwrap()
+        write(&Bytes::from(lines.to_owned()), &Shape::default()).unwrap()
     }
 
     fn cell(field: &Field) -> Option<String> {
@@ -216,6 +275,7 @@ mod tests {
             Field::Bool(value) => Some(value.to_string()),
             Field::Long(value) => Some(value.to_string()),
             Field::Double(value) => Some(value.to_string()),
+            Field::TimestampMicros(value) => Some(format!("{value} µs")),
             other => panic!("{other:?}"),
         }
     }
@@ -266,6 +326,44 @@ mod tests {
         let rows = read(written(&format!("{{{}}}\n", many.join(","))));
         let (name, field) = rows[0].last().unwrap();
         assert_eq!((name.as_str(), cell(field).as_deref()), (REST, Some(r#"{"k1000":1000,"k1001":1001}"#)));
+    }
+
+    #[test]
+    fn columns_that_are_given_are_there_in_every_object_and_what_does_not_fit_is_in_the_rest() {
+        let columns = ["t timestamp", "日 string", "n bigint", "f double", "ok boolean"].map(str::to_owned);
+        let schema = Some(Arc::new(super::super::Schema::new(&columns).unwrap()));
+        let lines = concat!(
+            r#"{"t":"2023-11-14T22:13:20.123456Z","\u65e5":"x\ty","n":7.0,"f":2,"ok":true}"#,
+            "\n",
+            r#"{"f":"1.5","n":"12","other":{"a":1},"t":"2023-11-14 22:13:20.5","ok":"false"}"#,
+            "\n",
+            r#"{"t":1700000000123,"日":{"a":1},"n":"many","f":null,"ok":1}"#,
+            "\n",
+            r#"{"t":1700000000.5,"n":1.5}"#,
+            "\n"
+        );
+        for pages in [Pages::Snappy, Pages::Gzip, Pages::Zstd] {
+            let shape = Shape { pages, schema: schema.clone() };
+            let rows = read(write(&Bytes::from(lines), &shape).unwrap());
+            let names: Vec<&str> = rows[0].iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names, ["t", "日", "n", "f", "ok", REST]);
+            let shown: Vec<String> = rows
+                .iter()
+                .map(|row| {
+                    let cells = row.iter().map(|(_, field)| cell(field).unwrap_or_else(|| "-".to_owned()));
+                    cells.collect::<Vec<_>>().join(" | ")
+                })
+                .collect();
+            assert_eq!(
+                shown,
+                [
+                    "1700000000123456 µs | x\ty | 7 | 2 | true | -",
+                    r#"1700000000500000 µs | - | 12 | 1.5 | false | {"other":{"a":1}}"#,
+                    r#"1700000000123000 µs | {"a":1} | - | - | - | {"n":"many","ok":1}"#,
+                    r#"1700000000500000 µs | - | - | - | - | {"n":1.5}"#,
+                ]
+            );
+        }
     }
 
     #[test]
