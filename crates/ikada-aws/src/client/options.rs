@@ -30,7 +30,7 @@ pub struct AwsOptions {
     /// Without `http://` in front it is spoken to over TLS.
     #[option(example = "https://vpce-0123.logs.eu-central-1.vpce.amazonaws.com")]
     pub endpoint: Option<Spanned<String>>,
-    /// ARN of a role to take on before anything is sent.
+    /// ARN of a role to take on before anything is sent; on EKS with Fargate (`EKS_POD_EXECUTION_ROLE`) that one is taken on first.
     #[option(example = "arn:aws:iam::123456789012:role/logs-writer")]
     pub role_arn: Option<Spanned<String>>,
     /// External id that the role's trust policy asks for.

@@ -60,10 +60,8 @@ impl SessionSettings {
             Some(_) => "credentials_endpoint",
             None => chain_start(self.profile.as_deref()),
         };
-        match &self.role {
-            Some(role) => {
-                tracing::info!(output, credentials, role = %role.arn, region, "requests will be signed")
-            }
+        match self.role.as_ref().map(|role| role.arn.clone()).or_else(pod_role) {
+            Some(role) => tracing::info!(output, credentials, role, region, "requests will be signed"),
             None => tracing::info!(output, credentials, region, "requests will be signed"),
         }
     }
@@ -89,6 +87,11 @@ fn chain_start(profile: Option<&str>) -> &'static str {
         }
         () => "instance metadata",
     }
+}
+
+/// The role that EKS says pods on Fargate act in: it is taken on with what the chain gives, below a role of the output's own.
+fn pod_role() -> Option<String> {
+    std::env::var("EKS_POD_EXECUTION_ROLE").ok().filter(|role| !role.is_empty())
 }
 
 /// A role that is taken on.
@@ -288,6 +291,13 @@ impl Session {
         }
         let Some(source) = config.credentials_provider() else {
             return Err(Failure::transient("no provider of credentials"));
+        };
+        let source = match pod_role().filter(|_| settings.credentials_url.is_none()) {
+            Some(arn) => {
+                let role = AssumeRoleProvider::builder(arn).session_name(session_name()).configure(&config);
+                SharedCredentialsProvider::new(role.build_from_provider(source).await)
+            }
+            None => source,
         };
         let credentials = KeptCredentials::new(source);
         let config = with_credentials(&config, &credentials);

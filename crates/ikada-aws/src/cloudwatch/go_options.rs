@@ -16,7 +16,7 @@ use crate::client::AwsOptions;
 #[options(output = "cloudwatch")]
 pub struct GoCloudWatchOptions {
     /// Log group. `$(tag)`, `$(tag[1])`, `$(ecs_task_id)`, `$(ecs_cluster)`, `$(ecs_task_arn)`, `$(uuid)`, `$(key)` and `$(key['a']['b'])` are
-    /// filled in; characters that no group can have become dots.
+    /// filled in; characters that no group can have become dots, and `#` does too.
     #[option(required, example = "/ecs/$(ecs_cluster)/$(container_name)")]
     pub log_group_name: Spanned<String>,
     /// Group for records whose `log_group_name` cannot be filled in.
@@ -104,8 +104,11 @@ impl GoCloudWatchOptions {
     }
 
     fn names(&self, no_task: bool, bag: &PropertyBag, diags: &mut Diagnostics) -> Option<Names> {
-        let (group, group_template) =
+        let (mut group, group_template) =
             named("log_group_name", &self.log_group_name, &self.default_log_group_name, diags)?;
+        if group_template.is_none() {
+            group = group.replace('#', ".");
+        }
         let (stream, stream_template) = match (&self.log_stream_name, &self.log_stream_prefix) {
             (Some(name), None) => {
                 let (plain, template) = named("log_stream_name", name, &self.default_log_stream_name, diags)?;

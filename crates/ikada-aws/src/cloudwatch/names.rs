@@ -155,7 +155,7 @@ impl Names {
         let raw = out.split_off(start);
         match (kind, template) {
             (Kind::Group, Pattern::C(_)) => write_group(out, &raw),
-            (Kind::Group, Pattern::Go(_)) => write_group_if(out, &raw, is_mark),
+            (Kind::Group, Pattern::Go(_)) => write_go_group(out, &raw),
             (Kind::Stream, _) => write_stream(out, &raw),
         }
         true
@@ -170,12 +170,17 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
 
 /// Writes a group's name: what is not allowed in one becomes a dot, and what is too long is cut.
 pub(super) fn write_group(out: &mut Vec<u8>, name: &[u8]) {
-    write_group_if(out, name, |_| false);
+    write_group_if(out, name, |byte| byte == b'#');
 }
 
-/// The same, with more that is allowed: what is filled in, and looked at once more, before a call is made.
+/// The same as `cloudwatch` does, which makes a dot of `#` too. Marks stay: what they stand for is filled in, and looked at once more, before
+/// a call is made.
+pub(super) fn write_go_group(out: &mut Vec<u8>, name: &[u8]) {
+    write_group_if(out, name, is_mark);
+}
+
 fn write_group_if(out: &mut Vec<u8>, name: &[u8], more: impl Fn(u8) -> bool) {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-/.#".contains(&byte) || more(byte);
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-/.".contains(&byte) || more(byte);
     out.extend(name.iter().take(LONGEST).map(|byte| if allowed(*byte) { *byte } else { b'.' }));
 }
 
@@ -251,6 +256,9 @@ mod tests {
         let mut out = Vec::new();
         write_group(&mut out, "/ecs/a b:#é".as_bytes());
         assert_eq!(out, b"/ecs/a.b.#..");
+        out.clear();
+        write_go_group(&mut out, "/ecs/a b:#é".as_bytes());
+        assert_eq!(out, b"/ecs/a.b....");
     }
 
     #[test]
@@ -259,7 +267,7 @@ mod tests {
         let mut names = Names {
             group: "default".to_owned(),
             stream: PlainStream::Literal("/default".to_owned()),
-            group_template: go("/ecs/$(tag[0]) $(k)"),
+            group_template: go("/ecs/$(tag[0])#$(k)"),
             stream_template: go("$(tag):$(ecs_task_id)"),
             no_task: false,
         };

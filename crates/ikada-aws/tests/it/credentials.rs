@@ -136,6 +136,42 @@ fn container_credentials_near_their_end_are_renewed_without_a_failed_request() {
 }
 
 #[test]
+fn the_role_of_a_pod_on_fargate_is_taken_on_first() {
+    let aws = LocalAws::start(Config { capture: true, ..Config::default() }).unwrap();
+    aws.cloudwatch().create_log_stream("g", "s");
+    let url = aws.http_url();
+    run_in_child(
+        concat!(module_path!(), "::the_role_of_a_pod_on_fargate_is_taken_on_first"),
+        &[
+            ("EKS_POD_EXECUTION_ROLE", "arn:aws:iam::123456789012:role/pod"),
+            ("AWS_ENDPOINT_URL_STS", &url),
+            ("IKADA_TEST_ENDPOINT", &url),
+        ],
+        async {
+            let endpoint = std::env::var("IKADA_TEST_ENDPOINT").unwrap();
+            let own = "role_arn arn:aws:iam::123456789012:role/own\n";
+            for role in ["", own] {
+                let mut rig = Rig::at(&endpoint, "cloudwatch_logs", &format!("{OPTIONS}{role}"));
+                send_one(&mut rig).await;
+                assert_eq!(rig.retries, [], "{role}");
+            }
+        },
+    );
+    if !is_child() {
+        let asked: Vec<String> = aws
+            .requests(Service::Sts)
+            .iter()
+            .map(|call| String::from_utf8_lossy(&call.body).into_owned())
+            .collect();
+        let roles: Vec<bool> = asked.iter().map(|body| body.contains("role%2Fpod")).collect();
+        assert_eq!(roles.first(), Some(&true), "{asked:?}");
+        assert!(roles.contains(&false), "{asked:?}");
+        let signed = aws.requests(Service::Logs);
+        assert!(signed.iter().all(|call| !call.header("authorization").unwrap().contains("AKIDEXAMPLE")));
+    }
+}
+
+#[test]
 fn without_credentials_records_wait_and_the_message_says_why() {
     run_in_child(
         concat!(module_path!(), "::without_credentials_records_wait_and_the_message_says_why"),
