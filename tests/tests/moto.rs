@@ -220,7 +220,10 @@ fn kinesis_holds_every_record_once_under_its_own_key() {
          time_key_format %Y-%m-%dT%H:%M:%S\n    partition_key source\n",
         moto.url()
     )));
-    // One call: of calls that come at once moto forgets records.
+    // One call: of calls that come at once moto forgets records. Its `put_record` says that it is not safe for concurrency: two threads draw one
+    // sequence number, and the second record takes the first one's place. Eight calls of 500 records made at once by boto3 alone lost 3 to 47 of
+    // 4,000 in twelve rounds of twelve, while every call said that all were taken. Against the local AWS calls do come at once,
+    // and nothing is lost (`conformance`).
     let written = records(500);
     write(&router, TAG, &written);
     stop(&mut router, written.len());
@@ -292,7 +295,7 @@ fn s3_holds_a_small_object_for_each_tag_uploaded_whole() {
         let key = object["key"].as_str().unwrap();
         let uuid = key.strip_prefix(&format!("web/{part}/{date}-")).and_then(|rest| rest.strip_suffix(".gz"));
         assert!(uuid.is_some_and(|uuid| uuid.len() == 8), "{key}");
-        assert!(object["encoding"].is_null(), "a name with .gz says it");
+        assert_eq!(object["encoding"], "gzip", "`content_type` is that of the text");
         assert_eq!(object["type"], "application/x-ndjson");
         assert_eq!(object["class"], "STANDARD_IA");
         assert!(!object["etag"].as_str().unwrap().contains('-'), "it was uploaded whole");

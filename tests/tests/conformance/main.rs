@@ -27,6 +27,7 @@ cells! {
     cloudwatch_logs:
         order_is_kept_and_everything_arrives_once
         throttling_doubles_and_loses_nothing
+        half_a_batch_is_turned_away_and_the_other_half_arrives_once
         server_errors_double_and_lose_nothing
         a_cut_before_the_body_doubles_and_loses_nothing
         a_cut_after_the_body_doubles_and_loses_nothing

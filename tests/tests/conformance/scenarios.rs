@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use ikada_forward::client::{FrameOption, encode_packed, push_entry};
 use ikada_localaws::{AutoCreate, CutPoint, Down, Fault, FaultKind, Service, When};
-use ikada_tests::{Router, Writer, wait_for};
+use ikada_record::Timestamp;
+use ikada_tests::{Router, Writer, docker_record, wait_for};
 use rustix::process::Signal;
 
 use super::rig::{Books, Kind, Rig, TAG, Trouble, books, errors, write};
@@ -89,6 +91,34 @@ pub(crate) fn server_errors_double_and_lose_nothing(kind: Kind) {
 
 pub(crate) fn half_a_batch_is_sent_again_and_the_other_half_is_not(kind: Kind) {
     clear_trouble(kind, Trouble::Half, "");
+}
+
+/// The service takes part of a call, and says of the rest that its time is wrong: that rest is counted, and nothing is sent again.
+pub(crate) fn half_a_batch_is_turned_away_and_the_other_half_arrives_once(kind: Kind) {
+    const HOUR: i64 = 3_600;
+    const FRAME: u64 = 500;
+    let rig = Rig::new(kind);
+    // What is older than fourteen days is turned away: here, what is older than now.
+    rig.aws.faults().shift_clock(14 * 24 * HOUR * 1000);
+    let mut router = rig.start("", "");
+    let mut writer = Writer::connect(&router.socket(), TAG, "a");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
+    for frame in 0..SOME / FRAME {
+        let (mut run, mut buf) = (Vec::new(), Vec::new());
+        for number in frame * FRAME..(frame + 1) * FRAME {
+            let time = if number % 2 == 0 { now + HOUR } else { now - HOUR };
+            let record = docker_record(&format!("seq=a:{number} {}", "served ".repeat(40)));
+            push_entry(&mut run, Timestamp::new(time, 0), &record);
+        }
+        encode_packed(&mut buf, TAG.as_bytes(), &run, &FrameOption::default());
+        writer.write_raw(&buf).unwrap();
+    }
+    let books = books(&mut router);
+    let (numbers, log) = (rig.numbers(), router.log());
+    assert_eq!(books, Books { sent: SOME / 2, unsent: 0, dropped: SOME / 2 }, "{log}");
+    assert_eq!((numbers.distinct, numbers.duplicated), (SOME / 2, 0), "{numbers:?}\n{log}");
+    assert!((0..SOME).all(|number| rig.has(number) == (number % 2 == 0)));
+    assert!(log.contains("turned away because of their time"), "{log}");
 }
 
 pub(crate) fn a_cut_before_the_body_doubles_and_loses_nothing(kind: Kind) {
@@ -180,8 +210,9 @@ pub(crate) fn records_wait_for_a_right_that_is_missing(kind: Kind) {
     rig.trouble(Trouble::AccessDenied, When::Always);
     let mut router = rig.start("", "");
     write(&router, FEW);
-    // The line names the right that is missing.
-    router.wait_for_log(kind.service().1);
+    // A line names the right that is missing, as an error: nobody but a person can end it.
+    let right = kind.service().1;
+    wait_for("the error", || errors(&router.log()).iter().any(|line| line.contains(right)));
     rig.heal();
     once(&rig, &mut router, FEW);
 }
@@ -196,7 +227,7 @@ pub(crate) fn records_wait_for_a_destination_that_is_missing(kind: Kind) {
         Kind::cloudwatch_logs => "create log group",
         Kind::kinesis_firehose => "create delivery stream",
         Kind::kinesis_streams => "create data stream",
-        _ => "names none that exists",
+        _ => "create bucket",
     });
     let is_new = match kind {
         Kind::cloudwatch_logs => rig.aws.cloudwatch().create_log_group("app"),
