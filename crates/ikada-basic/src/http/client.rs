@@ -20,12 +20,15 @@ use super::proxy::{Fixed, Proxy};
 /// the moment in which they close it.
 const IDLE: Duration = Duration::from_secs(15);
 
+/// Straight, or through the proxy that the output names.
+type Way = Route<Fixed>;
+
 /// Makes requests over connections that it keeps, through a proxy if there is one.
 pub(super) enum Client {
     /// Without TLS, and without what TLS needs.
-    Plain(Box<Pool<WithinTime<Route<Fixed>>, Full<Bytes>>>),
+    Plain(Box<Pool<WithinTime<Way>, Full<Bytes>>>),
     /// With TLS.
-    Encrypted(Box<Pool<WithinTime<HttpsConnector<Route<Fixed>>>, Full<Bytes>>>),
+    Encrypted(Box<Pool<WithinTime<HttpsConnector<Way>>, Full<Bytes>>>),
 }
 
 impl Client {
