@@ -30,6 +30,7 @@ mod lines;
 pub mod mem;
 mod net;
 pub mod null;
+mod otlp;
 mod server_tls;
 pub mod stdin;
 pub mod stdout;

@@ -9,6 +9,7 @@ use ikada_plugin::{Batch, BoxFuture, Delivery, Outcome, Output, Routed, SendErro
 use ikada_record::json::{self, DateKey, JsonStyle};
 use tokio::time::Instant;
 
+use crate::otlp;
 use crate::text::{TextBatch, date_key};
 
 /// Writes records to standard output, to be looked at. Log lines of the router itself go to standard error.
@@ -41,6 +42,13 @@ pub enum StdoutFormat {
     /// JSON objects back to back.
     #[choice("json_stream")]
     JsonStream,
+    /// A document of OpenTelemetry's log records for each chunk. The body is a record's `log` or `message`; other fields are attributes, where
+    /// Fluent Bit leaves them out.
+    #[choice("otlp_json")]
+    OtlpJson,
+    /// The same with a line for each member.
+    #[choice("otlp_json_pretty")]
+    OtlpJsonPretty,
 }
 
 struct Stdout {
@@ -66,6 +74,10 @@ impl Output for Stdout {
     fn push(&mut self, routed: Routed, _: Instant) {
         let text = &mut self.batch.text;
         let date = self.date.as_ref();
+        if matches!(self.format, StdoutFormat::OtlpJson | StdoutFormat::OtlpJsonPretty) {
+            write_otlp(text, &routed, self.format == StdoutFormat::OtlpJsonPretty);
+            return self.batch.add(&routed);
+        }
         for (index, entry) in routed.chunk.entries().enumerate() {
             match self.format {
                 StdoutFormat::Dump => {
@@ -81,6 +93,7 @@ impl Output for Stdout {
                     text.push(b'\n');
                 }
                 StdoutFormat::JsonStream => json::write_entry(text, &entry, date, self.style),
+                StdoutFormat::OtlpJson | StdoutFormat::OtlpJsonPretty => {}
             }
         }
         if self.format == StdoutFormat::Json {
@@ -105,6 +118,14 @@ impl Output for Stdout {
     fn held(&self) -> usize {
         self.batch.held()
     }
+}
+
+/// Writes the entries of a chunk as a document and a line.
+fn write_otlp(text: &mut Vec<u8>, routed: &Routed, is_pretty: bool) {
+    let mut document = Vec::new();
+    otlp::write_document(&mut document, routed.chunk.entries());
+    text.extend_from_slice(&if is_pretty { otlp::pretty(&document) } else { document });
+    text.push(b'\n');
 }
 
 /// Writes text to standard output.
@@ -188,5 +209,8 @@ mod tests {
         assert_eq!(written(StdoutFormat::Json), format!("[{one},{two}]\n[{three}]\n"));
         assert_eq!(written(StdoutFormat::JsonLines), format!("{one}\n{two}\n{three}\n"));
         assert_eq!(written(StdoutFormat::JsonStream), format!("{one}{two}{three}"));
+        let documents = written(StdoutFormat::OtlpJson);
+        assert_eq!(documents.lines().filter(|line| line.starts_with("{\"resourceLogs\":")).count(), 2);
+        assert!(written(StdoutFormat::OtlpJsonPretty).starts_with("{\n  \"resourceLogs\": [\n"));
     }
 }
