@@ -60,8 +60,7 @@ struct Careful {
 
 impl Careful {
     /// Writes and reads until the router is gone. `seen` counts the answers, for whoever kills it.
-    fn talk(&mut self, socket: &Path, seen: &AtomicU64) {
-        let mut writer = Writer::connect_from(socket, TAG, "careful", self.acked);
+    fn talk(&mut self, mut writer: Writer, seen: &AtomicU64) {
         let mut reader = writer.reader();
         let mut answered: BTreeMap<u64, ()> = BTreeMap::new();
         let mut is_open = true;
@@ -98,21 +97,19 @@ fn random_kills_lose_nothing_that_was_acknowledged_or_on_disk_and_double_only_wh
     let dir = Arc::new(TempDir::with_prefix("ik").unwrap());
     let config = config(&aws);
     let mut careful = Careful { acked: 0, unsettled: 0 };
-    let mut kept = 0;
+    let (mut kept, mut written) = (0, 0);
     for round in 0..kills {
         let mut router = Router::start_in(dir.clone(), &config, &[]);
-        let (socket, seen) = (router.socket(), AtomicU64::new(0));
+        let seen = AtomicU64::new(0);
+        // Connected before the dice fall: they may say that no answer is waited for.
+        let asking = Writer::connect_from(&router.socket(), TAG, "careful", careful.acked);
+        let mut writer = Writer::connect(&router.socket(), TAG, &format!("plain{round}"));
         let (answers, spins) = (dice.below(400), dice.below(200_000));
         std::thread::scope(|scope| {
-            scope.spawn(|| careful.talk(&socket, &seen));
-            let name = format!("plain{round}");
-            let plain = scope.spawn({
-                let socket = &socket;
-                move || {
-                    let mut writer = Writer::connect(socket, TAG, &name);
-                    writer.write_until_closed();
-                    writer.written()
-                }
+            scope.spawn(|| careful.talk(asking, &seen));
+            let plain = scope.spawn(move || {
+                writer.write_until_closed();
+                writer.written()
             });
             // A moment under load that depends on the dice: so many answers, and a little more.
             wait_for("answers", || seen.load(Relaxed) >= answers);
@@ -122,13 +119,14 @@ fn random_kills_lose_nothing_that_was_acknowledged_or_on_disk_and_double_only_wh
             router.signal(rustix::process::Signal::KILL);
             router.wait();
             kept += on_disk(dir.path());
-            assert!(plain.join().unwrap() > 0);
+            written += plain.join().unwrap();
         });
     }
     let mut router = Router::start_in(dir.clone(), &config, &[]);
     wait_for("an empty store", || on_disk(dir.path()) == 0);
     let status = router.stop();
     assert_eq!(status.code(), Some(0), "{}", router.log());
+    assert!(written > 0 && kept > 0, "{written} written, {kept} on disk at the kills");
 
     let report = aws.report();
     let numbers = report.client(Service::Logs, "careful").unwrap();

@@ -60,6 +60,7 @@ fn a_container_that_floods_a_dead_destination_goes_on_and_the_router_stays_withi
         docker.container(&router.socket(), TAG, &options, &["flood", &numbers[0], &numbers[1], &numbers[2]]);
     while !report.join("flood").exists() {
         assert_eq!(container.inspect("{{.State.Running}}"), "true");
+        assert_eq!(group.killed(), 0, "the router needed more memory than there is: {}", router.log());
         std::thread::sleep(Duration::from_millis(100));
     }
     let said = std::fs::read_to_string(report.join("flood")).unwrap();
