@@ -61,6 +61,8 @@ struct Place {
     dir: Arc<TempDir>,
     aws: LocalAws,
     written: u64,
+    /// How often lines will have come again when the present router has sent all that the destination had when it started.
+    resent: u64,
     /// The line that the database points at, as it was seen last.
     stored: u64,
     /// How far the answers reached when it was looked for, and that was not seen stored yet.
@@ -77,7 +79,7 @@ impl Place {
         }
         let dir = Arc::new(TempDir::with_prefix("ik").unwrap());
         File::create(dir.path().join("app.log")).unwrap();
-        Self { dir, aws, written: 0, stored: 0, answered: VecDeque::new(), covered: 0 }
+        Self { dir, aws, written: 0, resent: 0, stored: 0, answered: VecDeque::new(), covered: 0 }
     }
 
     fn append(&mut self, lines: u64) {
@@ -131,14 +133,20 @@ impl Place {
         });
     }
 
+    /// How far the answers to the present router reach without a gap. Lines that an earlier one brought say nothing of it: until it has sent
+    /// them again, only what is stored counts.
+    fn reach(&self) -> u64 {
+        if self.duplicated() >= self.resent { self.missing() } else { self.stored }
+    }
+
     /// Looks how far the answers reach, and then how far the file is stored: never less far than before.
     fn look(&mut self) {
-        self.answered.push_back(self.missing());
+        self.answered.push_back(self.reach());
         let stored = offset(self.dir.path()) / LINE;
         assert!(stored >= self.stored, "line {} was stored, now {stored} is", self.stored);
         self.stored = stored;
         while let Some(answered) = self.answered.pop_front_if(|answered| *answered < stored + CHUNK) {
-            self.covered = answered;
+            self.covered = self.covered.max(answered);
         }
     }
 
@@ -158,7 +166,7 @@ impl Place {
 
     /// Waits until all that is answered for by now is seen stored.
     fn cover(&mut self) {
-        let answered = self.missing();
+        let answered = self.reach();
         let mut patience = 60_000;
         while self.covered < answered {
             self.look();
@@ -234,6 +242,7 @@ fn killed_while_the_destination_fails_no_line_is_lost_and_only_ones_not_settled_
         // What the destination has and the position is not past.
         let again = taken - next;
         unsettled += again;
+        place.resent = duplicated + again;
         most = most.max(again);
         if kill % 3 == 2 {
             silent = silent.max(again);
