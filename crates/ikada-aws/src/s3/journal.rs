@@ -58,12 +58,10 @@ pub(crate) struct Plain {
 impl Plain {
     /// The same with more lines behind them.
     pub(crate) fn and(self, lines: &[u8]) -> Self {
-        let (crc, more, len) = (u64::from(self.crc), u64::from(checksum(lines)), lines.len() as u64);
-        let crc = match self.len {
-            0 => more,
-            _ => crc_fast::checksum_combine(Crc32IsoHdlc, crc, more, len),
-        };
-        Self { crc: crc as u32, len: self.len + len }
+        // A CRC-32 is what its register holds, turned over: it goes on where it was left.
+        let mut crc = crc_fast::Digest::new_with_init_state(Crc32IsoHdlc, u64::from(!self.crc));
+        crc.update(lines);
+        Self { crc: crc.finalize() as u32, len: self.len + lines.len() as u64 }
     }
 }
 
@@ -446,6 +444,16 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
         file
+    }
+
+    #[test]
+    fn a_sum_goes_on_where_it_was_left() {
+        let text: Vec<u8> = (0..1000_u32).map(|n| (n * 7) as u8).collect();
+        for cut in [0, 1, 15, 16, 127, 128, 500, 999, 1000] {
+            let (first, second) = text.split_at(cut);
+            let plain = Plain::default().and(first).and(second);
+            assert_eq!(plain, Plain { crc: checksum(&text), len: 1000 }, "{cut}");
+        }
     }
 
     proptest! {
