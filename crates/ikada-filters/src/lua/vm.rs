@@ -7,7 +7,10 @@ use ikada_plugin::EntryContext;
 use ikada_record::{Tag, Timestamp, record_at};
 use mlua::chunk::ChunkMode;
 use mlua::debug::Debug;
-use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, LuaString, StdLib, Table, Value, VmState};
+use mlua::state::{GcIncParams, GcMode};
+use mlua::{
+    BString, Error, Function, HookTriggers, Lua, LuaOptions, LuaString, StdLib, Table, Value, VmState,
+};
 
 use super::trouble::Failure;
 use super::value::{Maps, Returned, Rules};
@@ -15,6 +18,13 @@ use super::wire::Writer;
 
 /// Bytes that a state may hold.
 const MEMORY: usize = 64 * 1024 * 1024;
+
+/// The collector waits until the state holds so many times, in hundredths, what was in use; as usual where a script keeps much.
+const PAUSE: i32 = 400;
+const USUAL_PAUSE: i32 = 200;
+
+/// A script that holds more than this keeps much.
+const MUCH: usize = MEMORY / 16;
 
 /// Instructions between two looks at what has been used.
 const STEP: i64 = 10_000;
@@ -77,6 +87,8 @@ pub(super) struct Vm {
     script: Script,
     lua: Lua,
     bridge: Option<Bridge>,
+    /// The tag that was handed over last.
+    tag: Option<(Tag, LuaString)>,
     left: Arc<Left>,
     writer: Writer,
     /// What is handed over, as LuaJIT reads it; kept for its room.
@@ -84,6 +96,8 @@ pub(super) struct Vm {
     returned: Returned,
     records: Maps,
     metadata: Maps,
+    /// How long the collector rests, as it was told.
+    pause: i32,
 }
 
 /// The way to the script's function.
@@ -93,12 +107,10 @@ struct Bridge {
     release: Function,
     /// Whether the function wants group and metadata too.
     takes_metadata: bool,
-    /// The tag that was handed over last.
-    tag: Option<(Tag, LuaString)>,
 }
 
 /// What comes back: code, time in seconds, nanoseconds if the time was a table, records and metadata.
-type Answered = (Value, Value, Option<f64>, Option<LuaString>, Option<LuaString>);
+type Answered = (Value, Value, Option<f64>, Option<BString>, Option<BString>);
 
 impl Bridge {
     /// Puts the code that converts in front of a function of the script.
@@ -107,20 +119,17 @@ impl Bridge {
         let takes_metadata = parameters.is_some_and(|count| count >= 5);
         let convert = lua.load(include_str!("convert.lua")).set_name("=convert").into_function()?;
         let (run, release) = convert.call((lua.create_table()?, Value::NULL, call, takes_metadata))?;
-        Ok(Self { run, release, takes_metadata, tag: None })
+        Ok(Self { run, release, takes_metadata })
     }
+}
 
-    /// The tag as Lua has it.
-    fn tag(&mut self, lua: &Lua, tag: &Tag) -> mlua::Result<LuaString> {
-        match &self.tag {
-            Some((known, text)) if known == tag => Ok(text.clone()),
-            _ => {
-                let text = lua.create_string(tag.as_bytes())?;
-                self.tag = Some((tag.clone(), text.clone()));
-                Ok(text)
-            }
-        }
-    }
+/// The tag as Lua has it; `last` is the one that was handed over last.
+fn tag_text<'t>(last: &'t mut Option<(Tag, LuaString)>, lua: &Lua, tag: &Tag) -> mlua::Result<&'t LuaString> {
+    let (_, text) = match last.take().filter(|(known, _)| known == tag) {
+        Some(known) => last.insert(known),
+        None => last.insert((tag.clone(), lua.create_string(tag.as_bytes())?)),
+    };
+    Ok(text)
 }
 
 /// Instructions that are left.
@@ -161,12 +170,14 @@ impl Vm {
             lua.load(&*script.text).set_name(&*script.name).set_mode(ChunkMode::Text).into_function()?;
         let mut vm = Self {
             bridge: None,
+            tag: None,
             left,
             writer: Writer::new(script.rules.keeps_null),
             coming: Vec::new(),
             returned: Returned::new(script.rules.clone()),
             records: Maps::default(),
             metadata: Maps::default(),
+            pause: USUAL_PAUSE,
             script,
             lua,
         };
@@ -188,6 +199,15 @@ impl Vm {
     /// Gives the script its instructions for another chunk.
     pub(super) fn new_chunk(&self) {
         self.left.chunk.store(PER_CHUNK, Relaxed);
+    }
+
+    /// Lets the collector rest longer where little is in use: records leave much behind, and looking through what stays costs the most.
+    fn pace_collector(&mut self) {
+        let pause = if self.lua.used_memory() > MUCH { USUAL_PAUSE } else { PAUSE };
+        if pause != self.pause {
+            self.pause = pause;
+            self.lua.gc_set_mode(GcMode::Incremental(GcIncParams::default().pause(pause)));
+        }
     }
 
     /// Whether the last record took long.
@@ -221,7 +241,8 @@ impl Vm {
 
     /// Calls the function with one encoded record.
     pub(super) fn run(&mut self, cx: &EntryContext<'_>, record: &[u8]) -> Result<Answer, Failure> {
-        let Some(bridge) = &mut self.bridge else { return Ok(Answer::Keep) };
+        self.pace_collector();
+        let Some(bridge) = &self.bridge else { return Ok(Answer::Keep) };
         if self.left.chunk.load(Relaxed) <= 0 {
             return Err(Failure::Spent);
         }
@@ -231,7 +252,7 @@ impl Vm {
             self.writer.map(&mut self.coming, record_at(map));
             self.lua.create_string(&self.coming)
         };
-        let tag = bridge.tag(&self.lua, cx.tag)?;
+        let tag = tag_text(&mut self.tag, &self.lua, cx.tag)?;
         let (secs, nanos) = match self.script.time_as_table {
             true => (cx.time.secs() as f64, Some(cx.time.nanos())),
             false => (cx.time.as_f64(), None),
@@ -264,7 +285,7 @@ impl Vm {
             false => None,
         };
         let records = records.ok_or(Failure::NoRecord)?;
-        let read = self.returned.read(&records.as_bytes(), Some(record_at(record)), &mut self.records);
+        let read = self.returned.read(&records, Some(record_at(record)), &mut self.records);
         let read = read.and_then(|()| match metadata {
             // Whatever else was returned, the metadata stays as it came.
             None => {
@@ -273,7 +294,7 @@ impl Vm {
             }
             Some(metadata) => {
                 let original = cx.metadata.map(record_at);
-                self.returned.read(&metadata.as_bytes(), original, &mut self.metadata)
+                self.returned.read(&metadata, original, &mut self.metadata)
             }
         });
         self.left.take(PER_TABLE * self.returned.tables_read() as i64);
