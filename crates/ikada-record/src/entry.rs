@@ -60,20 +60,15 @@ impl<'a> Entry<'a> {
     }
 
     fn head(raw: &'a [u8]) -> Result<Self, EntryError> {
-        match raw.first() {
-            None => return Err(ScanError::Truncated.into()),
-            Some(0x92) => {}
-            Some(_) => return Err(EntryError::Shape),
-        }
-        let rest = &raw[1..];
-        if rest.first() != Some(&0x92) {
-            let (view, len) = View::parse(rest)?;
+        let outer = pair(raw)?.ok_or(EntryError::Shape)?;
+        let Some(inner) = pair(&raw[outer..])? else {
+            let (view, len) = View::parse(&raw[outer..])?;
             let time = Timestamp::from_view(&view).ok_or(EntryError::Time)?;
-            return Ok(Self { raw, time, record_at: 1 + len, metadata: (0, 0) });
-        }
-        let (view, time_len) = View::parse(&rest[1..])?;
+            return Ok(Self { raw, time, record_at: outer + len, metadata: (0, 0) });
+        };
+        let (view, time_len) = View::parse(&raw[outer + inner..])?;
         let time = Timestamp::from_view(&view).ok_or(EntryError::Time)?;
-        let at = 2 + time_len;
+        let at = outer + inner + time_len;
         let (metadata, len) = View::parse(raw.get(at..).ok_or(ScanError::Truncated)?)?;
         if metadata.as_map().is_none() {
             return Err(EntryError::Shape);
@@ -131,6 +126,15 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// Length of the header of an array of two, which MessagePack may write in three ways; `None` for anything else.
+fn pair(bytes: &[u8]) -> Result<Option<usize>, ScanError> {
+    const FORMS: [&[u8]; 3] = [&[0x92], &[0xdc, 0, 2], &[0xdd, 0, 0, 0, 2]];
+    if let Some(form) = FORMS.iter().find(|form| bytes.starts_with(form)) {
+        return Ok(Some(form.len()));
+    }
+    if FORMS.iter().any(|form| form.starts_with(bytes)) { Err(ScanError::Truncated) } else { Ok(None) }
+}
+
 /// The record in these bytes, which [`Entry::scan`] has accepted before. An empty one for anything else.
 #[must_use]
 pub fn record_at(bytes: &[u8]) -> MapView<'_> {
@@ -163,6 +167,27 @@ mod tests {
         let (entry, _) = Entry::scan(bytes).unwrap();
         assert_eq!(entry.metadata(), Some(&b"\x81\xa1k\xa1v"[..]));
         assert_eq!(entry.record().get(b"log").unwrap().as_str(), Some(&b"m"[..]));
+    }
+
+    #[test]
+    fn an_array_of_two_may_be_written_in_three_ways() {
+        let forms: [&[u8]; 3] = [b"\x92", b"\xdc\0\x02", b"\xdd\0\0\0\x02"];
+        for outer in forms {
+            let bytes = [outer, b"\x05\x81\xa1k\xa1v"].concat();
+            let (entry, len) = Entry::scan(&bytes).unwrap();
+            assert_eq!((entry.time(), len), (Timestamp::new(5, 0), bytes.len()));
+            for inner in forms {
+                let bytes = [outer, inner, b"\x05\x81\xa1m\x01\x81\xa1k\xa1v"].concat();
+                let (entry, len) = Entry::scan(&bytes).unwrap();
+                assert_eq!((entry.time(), len), (Timestamp::new(5, 0), bytes.len()));
+                assert_eq!(Entry::known(&bytes).unwrap().metadata(), Some(&b"\x81\xa1m\x01"[..]));
+                assert_eq!(entry.record_bytes(), b"\x81\xa1k\xa1v");
+                for end in 0..bytes.len() {
+                    let cut = Entry::scan(&bytes[..end]).unwrap_err();
+                    assert!(matches!(cut, EntryError::Scan(ScanError::Truncated)), "{end}: {cut:?}");
+                }
+            }
+        }
     }
 
     #[test]
