@@ -1,5 +1,7 @@
 //! What the program says of itself at the end, and what the system says of it meanwhile.
 
+use std::path::Path;
+
 use crate::Router;
 
 /// The last line of an instance: its numbers by name, as `sent=1, unsent=0, dropped=0`.
@@ -40,4 +42,15 @@ pub fn kilobytes(router: &Router, field: &str) -> u64 {
 /// A number from the environment, for tests that run longer where somebody wants them to.
 pub fn from_environment(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// Entries in the chunk files below a `storage.path`.
+pub fn on_disk(store: &Path) -> u64 {
+    let outputs = std::fs::read_dir(store.join("outputs")).into_iter().flatten().flatten();
+    let files = outputs.flat_map(|output| std::fs::read_dir(output.path()).into_iter().flatten().flatten());
+    let whole = |name: &String| !name.starts_with('.');
+    let entries = |name: String| {
+        Some(name).filter(whole)?.strip_suffix(".chunk")?.split_once('-')?.1.parse::<u64>().ok()
+    };
+    files.filter_map(|file| entries(file.file_name().into_string().ok()?)).sum()
 }

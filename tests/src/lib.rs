@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod books;
+pub mod careful;
 pub mod cgroup;
 pub mod disk;
 pub mod docker;

@@ -144,19 +144,19 @@ impl Backoff {
         }
     }
 
-    /// Whether the destination as a whole fails.
-    fn is_down(&self) -> bool {
+    /// Whether the destination as a whole fails, as far as can be told: it may be that only lanes were tried that fail by themselves.
+    pub(crate) fn is_down(&self) -> bool {
         self.whole.failures > 0
     }
 
-    /// Whether any lane is in trouble that the destination is not.
-    pub(crate) fn has_trouble(&self) -> bool {
-        !self.is_down() && !self.lanes.is_empty()
+    /// Whether any lane has failed since it last got through.
+    pub(crate) fn any_fails(&self) -> bool {
+        !self.lanes.is_empty()
     }
 
-    /// Whether this lane is in trouble that the destination is not.
-    pub(crate) fn is_troubled(&self, lane: Option<u64>) -> bool {
-        self.has_trouble() && lane.is_some_and(|lane| self.lanes.contains_key(&lane))
+    /// Whether this lane has failed since it last got through, whatever the others do.
+    pub(crate) fn is_failing(&self, lane: u64) -> bool {
+        self.lanes.contains_key(&lane)
     }
 
     /// Whether this lane has been in trouble for `patience`, and others got through meanwhile: what it holds is in their way.
@@ -189,7 +189,7 @@ mod tests {
         );
         assert_eq!(backoff.open_at(Some(1)), now + Duration::from_secs(3600));
         assert_eq!((backoff.open_at(Some(2)), backoff.open_at(None)), (now, now));
-        assert!(backoff.is_troubled(Some(1)) && !backoff.is_troubled(Some(2)));
+        assert!(backoff.is_failing(1) && !backoff.is_failing(2) && !backoff.is_down());
         backoff.succeeded(Some(2), now);
         assert_eq!(backoff.open_at(Some(1)), now + Duration::from_secs(3600), "it is its own trouble");
     }
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(backoff.open_at(Some(3)), now);
         backoff.failed(failure(2, now), now);
         assert_eq!(backoff.open_at(Some(3)), now + BASE);
-        assert!(!backoff.is_troubled(Some(1)), "the destination is down, not the lane");
+        assert!(backoff.is_down(), "the destination, not only the lanes");
         let later = now + Duration::from_secs(1);
         let long = Some(Duration::from_secs(60));
         backoff.failed(Failure { after: long, ..failure(1, later) }, later);

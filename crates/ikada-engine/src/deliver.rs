@@ -1,21 +1,22 @@
 //! One batch on its way to the destination: attempts, retries, back-off, and the books of how it ended.
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use ikada_plugin::{
-    Batch, EntrySet, InstanceId, Outcome, OutputMetrics, Part, RetryLimit, Routed, SendError,
+    Batch, EntrySet, InstanceId, Outcome, OutputMetrics, Part, RetryLimit, Routed, SendError, bugs,
 };
 use ikada_record::DropReason;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::backoff::{Backoff, Failure};
-use crate::bugs;
 use crate::letters::Letters;
 use crate::queue::{Queue, Waiting};
 
@@ -38,6 +39,8 @@ pub(crate) struct Destination {
     pub(crate) letters: Option<Letters>,
     /// Whether what its inputs hand over may be dropped where it is in the way.
     pub(crate) may_let_go: bool,
+    /// Bytes of chunks that are kept so that they can be put on disk.
+    pub(crate) kept: Arc<AtomicUsize>,
     /// Bytes of batches that may be under way at once; one batch always may.
     pub(crate) most_under_way: usize,
     /// One for each attempt that may be under way. Batches that wait for their time hold none.
@@ -53,6 +56,8 @@ struct State {
     late_batches: u64,
     /// A line said that batches of this lane are late, and none yet that they go through again.
     told: Option<Option<u64>>,
+    /// Lanes whose batch is wanted back.
+    recalled: HashSet<u64>,
     yielded: u64,
     yielded_line: Option<Instant>,
 }
@@ -70,6 +75,7 @@ impl Destination {
             late_line: None,
             late_batches: 0,
             told: None,
+            recalled: HashSet::new(),
             yielded: 0,
             yielded_line: None,
         };
@@ -80,6 +86,7 @@ impl Destination {
             retry,
             letters: None,
             may_let_go: true,
+            kept: Arc::default(),
             most_under_way: usize::MAX,
             slots: Semaphore::new(0),
             state: Mutex::new(state),
@@ -92,13 +99,23 @@ impl Destination {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Brings a chunk that waited into memory; its share keeps the entries where what is refused is kept.
+    /// Brings a chunk that waited into memory; its share keeps the entries where what is refused is kept, or may have to go to disk.
     pub(crate) async fn load(&self, waiting: Waiting) -> Option<Routed> {
         let routed = self.queue.load(waiting).await?;
         if self.letters.is_some() {
             routed.share.keep_source(routed.chunk.clone());
+        } else if self.may_go_to_disk(&routed) {
+            routed.share.keep_counted_source(routed.chunk.clone(), &self.kept);
         }
         Some(routed)
+    }
+
+    /// Whether the entries may be wanted back: when their lane is in trouble, or at a stop. Those on disk already need not be written at a stop.
+    fn may_go_to_disk(&self, routed: &Routed) -> bool {
+        let share = &routed.share;
+        let is_ours = self.queue.shelf().is_some() && !share.is_watched();
+        let is_of_use = is_ours && (!share.has_copy() || self.any_fails());
+        is_of_use && self.kept.load(Relaxed) < self.most_under_way
     }
 
     /// The router stops: back-off shrinks, and further attempts do not count against the limit.
@@ -117,27 +134,36 @@ impl Destination {
         self.draining.load(Relaxed)
     }
 
-    /// Waits until a batch of this lane may be tried, and for its turn.
+    /// Waits until a batch of this lane may be tried, and for its turn; `None` if it is wanted back first.
     async fn gate(&self, lane: Option<u64>) -> Option<SemaphorePermit<'_>> {
         loop {
-            self.until_open(lane).await;
+            if !self.until_open(lane).await {
+                return None;
+            }
             // It is never closed.
-            let slot = self.slots.acquire().await.ok();
+            let slot = self.slots.acquire().await.ok()?;
             // While this one waited for its turn, others may have found the destination dead.
             if Instant::now() >= self.state().backoff.open_at(lane) {
-                return slot;
+                return Some(slot);
             }
         }
     }
 
-    async fn until_open(&self, lane: Option<u64>) {
+    /// Whether it was waited to the end: `false` if the lane's batch is wanted back.
+    async fn until_open(&self, lane: Option<u64>) -> bool {
         loop {
             let wake = self.wake.notified();
             tokio::pin!(wake);
             wake.as_mut().enable();
-            let until = self.state().backoff.open_at(lane);
+            let until = {
+                let mut state = self.state();
+                if lane.is_some_and(|lane| state.recalled.remove(&lane)) {
+                    return false;
+                }
+                state.backoff.open_at(lane)
+            };
             if Instant::now() >= until {
-                return;
+                return true;
             }
             tokio::select! {
                 () = sleep_until(until) => {}
@@ -146,14 +172,35 @@ impl Destination {
         }
     }
 
-    /// Whether any lane is in trouble that the destination is not.
-    pub(crate) fn has_trouble(&self) -> bool {
-        self.state().backoff.has_trouble()
+    /// Asks for the batch of a lane that waits for its time.
+    pub(crate) fn recall(&self, lane: u64) {
+        self.state().recalled.insert(lane);
+        self.wake.notify_waiters();
     }
 
-    /// Whether this lane is.
-    pub(crate) fn is_troubled(&self, lane: Option<u64>) -> bool {
-        self.state().backoff.is_troubled(lane)
+    /// A lane whose batch was wanted back has none under way any more.
+    pub(crate) fn has_ended(&self, lane: u64) {
+        self.state().recalled.remove(&lane);
+    }
+
+    /// Whether this lane has failed since it last got through.
+    pub(crate) fn is_failing(&self, lane: Option<u64>) -> bool {
+        lane.is_some_and(|lane| self.state().backoff.is_failing(lane))
+    }
+
+    /// When a batch of this lane may be tried.
+    pub(crate) fn open_at(&self, lane: u64) -> Instant {
+        self.state().backoff.open_at(Some(lane))
+    }
+
+    /// Whether any lane has failed since it last got through.
+    pub(crate) fn any_fails(&self) -> bool {
+        self.state().backoff.any_fails()
+    }
+
+    /// Whether the destination as a whole fails, as far as can be told.
+    pub(crate) fn is_down(&self) -> bool {
+        self.state().backoff.is_down()
     }
 
     /// Whether this lane has been in trouble for so long, while others got through, that what it holds is in their way.
@@ -252,18 +299,25 @@ impl Destination {
     }
 }
 
-/// Delivers a batch: tries until every entry is settled.
+/// Delivers a batch: tries until every entry is settled. What is not is given back if it is wanted back while it waits, or at `abort`.
 ///
 /// # Cancel safety
 /// Dropping it abandons what is not settled; the shares book it.
-pub(crate) async fn deliver(mut batch: Batch, to: Arc<Destination>) {
+pub(crate) async fn deliver(
+    mut batch: Batch,
+    to: Arc<Destination>,
+    abort: CancellationToken,
+) -> Option<Batch> {
     let made = Instant::now();
     let mut retries = 0;
     let mut bugs = 0;
     loop {
-        let slot = to.gate(batch.lane).await;
+        let Some(Some(slot)) = abort.run_until_cancelled(to.gate(batch.lane)).await else {
+            return Some(batch);
+        };
         let started = Instant::now();
-        let outcome = attempt(&mut batch, &to, &mut bugs).await;
+        let tried = abort.run_until_cancelled(attempt(&mut batch, &to, &mut bugs)).await;
+        let Some(outcome) = tried else { return Some(batch) };
         drop(slot);
         let (after, cause, progress) = match outcome {
             Outcome::Delivered => {
@@ -271,7 +325,7 @@ pub(crate) async fn deliver(mut batch: Batch, to: Arc<Destination>) {
                 to.metrics.proc_bytes.add(batch.bytes as u64);
                 settle(&batch.parts, |part, n| part.share.deliver(n));
                 to.succeeded(batch.lane);
-                return;
+                return None;
             }
             Outcome::Rejected { reason, cause } => {
                 match reason {
@@ -279,7 +333,7 @@ pub(crate) async fn deliver(mut batch: Batch, to: Arc<Destination>) {
                     _ => to.succeeded(batch.lane),
                 }
                 give_up(&batch, &to, reason, &cause);
-                return;
+                return None;
             }
             Outcome::Retry { after, cause } => (after, cause, false),
             Outcome::Partial { retry, rejected, reason, cause } => {
@@ -287,7 +341,7 @@ pub(crate) async fn deliver(mut batch: Batch, to: Arc<Destination>) {
                 part(&mut batch, &to, &retry, &rejected, reason, &cause);
                 if batch.entries == 0 {
                     to.succeeded(batch.lane);
-                    return;
+                    return None;
                 }
                 (None, cause, batch.entries < before)
             }
@@ -299,7 +353,7 @@ pub(crate) async fn deliver(mut batch: Batch, to: Arc<Destination>) {
             {
                 to.metrics.retries_failed.add(u64::from(limit > 0));
                 give_up(&batch, &to, DropReason::RetryLimit, &cause);
-                return;
+                return None;
             }
             retries += 1;
         }
@@ -311,7 +365,7 @@ pub(crate) async fn deliver(mut batch: Batch, to: Arc<Destination>) {
         };
         to.tell_late(&batch, made, retries, delay, &cause);
         if progress {
-            to.pause(delay).await;
+            abort.run_until_cancelled(to.pause(delay)).await;
         }
     }
 }
@@ -322,6 +376,8 @@ async fn attempt(batch: &mut Batch, to: &Destination, bugs: &mut u32) -> Outcome
         Ok(outcome) => outcome,
         Err(panic) => {
             *bugs += 1;
+            to.metrics.bugs.add(1);
+            to.metrics.restarts.add(u64::from(*bugs == 1));
             let (times, said) = (*bugs, bugs::said(&*panic));
             error!(instance = %to.id, "a delivery of {} records ended in a bug of Ikada ({times} times): {said}", batch.entries);
             let cause = SendError::new("the delivery ended in a bug of Ikada");
@@ -459,6 +515,10 @@ mod tests {
         Batch::new(None, parts, 100, Box::new(Script(script)))
     }
 
+    fn never() -> CancellationToken {
+        CancellationToken::new()
+    }
+
     fn retry() -> Outcome {
         Outcome::Retry { after: None, cause: SendError::new("no") }
     }
@@ -483,7 +543,8 @@ mod tests {
             reason: DropReason::Rejected,
             cause: SendError::new(""),
         };
-        deliver(batch(&ledger, &[2, 3, 1], vec![partial, last, Outcome::Delivered]), to.clone()).await;
+        deliver(batch(&ledger, &[2, 3, 1], vec![partial, last, Outcome::Delivered]), to.clone(), never())
+            .await;
         assert_eq!((ledger.delivered(), ledger.dropped(DropReason::OutOfTime)), (5, 1));
         assert_eq!((ledger.abandoned(), ledger.held()), (0, 0));
         assert_eq!(to.metrics.proc_records.get(), 5);
@@ -503,7 +564,11 @@ mod tests {
             reason: DropReason::Rejected,
             cause: SendError::new(""),
         };
-        let task = tokio::spawn(deliver(batch(&ledger, &[2], vec![partial, Outcome::Delivered]), to.clone()));
+        let task = tokio::spawn(deliver(
+            batch(&ledger, &[2], vec![partial, Outcome::Delivered]),
+            to.clone(),
+            never(),
+        ));
         tokio::time::sleep(Duration::from_secs(1)).await;
         to.drain();
         let start = Instant::now();
@@ -515,7 +580,12 @@ mod tests {
     async fn a_written_retry_limit_is_obeyed_literally() {
         let ledger = Arc::new(Ledger::default());
         let to = destination(RetryLimit::Times(2));
-        deliver(batch(&ledger, &[7], vec![retry(), retry(), retry(), Outcome::Delivered]), to.clone()).await;
+        deliver(
+            batch(&ledger, &[7], vec![retry(), retry(), retry(), Outcome::Delivered]),
+            to.clone(),
+            never(),
+        )
+        .await;
         assert_eq!(ledger.dropped(DropReason::RetryLimit), 7);
         assert_eq!((to.metrics.retries.get(), to.metrics.retries_failed.get()), (2, 1));
     }
@@ -526,7 +596,7 @@ mod tests {
         let mut script: Vec<_> = (0..40).map(|_| retry()).collect();
         script.push(Outcome::Delivered);
         let to = destination(RetryLimit::Unlimited);
-        deliver(batch(&ledger, &[7], script), to).await;
+        deliver(batch(&ledger, &[7], script), to, never()).await;
         assert_eq!(ledger.delivered(), 7);
     }
 
@@ -571,15 +641,15 @@ mod tests {
         };
         // More of them than attempts that may be under way at once.
         let forbidden: Vec<_> =
-            (0..10).map(|lane| tokio::spawn(deliver(batch(lane, true), to.clone()))).collect();
+            (0..10).map(|lane| tokio::spawn(deliver(batch(lane, true), to.clone(), never()))).collect();
         sleep(Duration::from_secs(5)).await;
         let start = Instant::now();
         for _ in 0..1000 {
-            deliver(batch(99, false), to.clone()).await;
+            deliver(batch(99, false), to.clone(), never()).await;
         }
         // Ten lanes come back once a minute; after several of them in a row the destination itself is in doubt for a moment.
         assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
-        assert_eq!((ledger.delivered(), to.has_trouble()), (1000, true));
+        assert_eq!((ledger.delivered(), to.any_fails()), (1000, true));
         forbidden.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }

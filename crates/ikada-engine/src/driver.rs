@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use ikada_plugin::{Batch, Output, Routed, SendError};
+use ikada_plugin::{Batch, Output, RetryLimit, Routed, SendError, bugs};
 use ikada_record::{Chunk, DropReason, Share};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::bugs;
+use crate::aside::{self, Aside};
 use crate::deliver::{Destination, deliver};
+use crate::queue::COST_THERE;
+use crate::shelf::Shelf;
 
 /// A batch that is due waits this much longer: what other inputs hand over at the same tick goes with it.
 const LINGER: Duration = Duration::from_millis(2);
@@ -38,7 +40,8 @@ const DRAIN_LINGER: Duration = Duration::from_millis(250);
 pub(crate) struct Driver {
     output: Box<dyn Output>,
     to: Arc<Destination>,
-    under_way: JoinSet<()>,
+    /// Each gives its batch back if it is to end before all is settled.
+    under_way: JoinSet<Option<Batch>>,
     /// What each task under way delivers.
     loads: HashMap<Id, Load>,
     busy_lanes: HashSet<u64>,
@@ -54,6 +57,16 @@ pub(crate) struct Driver {
     rests_until: Option<Instant>,
     /// When to look again whether a lane in trouble is in the others' way.
     look_again: Option<Instant>,
+    /// Batches that were wanted back, and are to be put on disk.
+    recalled: Vec<Batch>,
+    /// What of lanes in trouble was put on disk.
+    aside: Aside,
+    /// The disk did not take what was to be put there.
+    disk_refuses: bool,
+    /// Evictions of the queue that were seen.
+    evictions: u64,
+    /// Ends deliveries when the grace is over.
+    abort: CancellationToken,
 }
 
 /// What a delivery task was given.
@@ -61,11 +74,14 @@ struct Load {
     lane: Option<u64>,
     entries: u32,
     bytes: usize,
+    /// Whether its batch may be asked for, to be put on disk.
+    can_be_written: bool,
 }
 
 impl Load {
     fn of(batch: &Batch) -> Self {
-        Self { lane: batch.lane, entries: batch.entries, bytes: batch.bytes }
+        let can_be_written = aside::can_be_written(batch);
+        Self { lane: batch.lane, entries: batch.entries, bytes: batch.bytes, can_be_written }
     }
 }
 
@@ -96,6 +112,11 @@ impl Driver {
             broken: Vec::new(),
             rests_until: None,
             look_again: None,
+            recalled: Vec::new(),
+            aside: Aside::default(),
+            disk_refuses: false,
+            evictions: 0,
+            abort: CancellationToken::new(),
         }
     }
 
@@ -103,9 +124,17 @@ impl Driver {
     pub(crate) async fn run(mut self, stop: Stop) {
         let mut draining = false;
         let mut close_at: Option<Instant> = None;
+        self.abort = stop.abort.clone();
         loop {
+            if stop.abort.is_cancelled() {
+                return self.let_all_go().await;
+            }
             self.advance();
             self.clear_broken();
+            if self.make_way().await || self.bring_back(draining).await {
+                tokio::task::yield_now().await;
+                continue;
+            }
             self.tell_what_is_held();
             if draining && self.to.queue.is_closed_and_empty() {
                 self.guarded((), |output| output.close_all());
@@ -120,14 +149,11 @@ impl Driver {
             let due = self.guarded(None, |output| output.due()).filter(|_| can_pop).map(|due| due + LINGER);
             let due = due.map(|due| rest.map_or(due, |rest| due.max(rest)));
             let look_again = self.look_again.take().filter(|_| !can_pop);
-            let wake = [due.or(rest), close_at, look_again].into_iter().flatten().min();
+            let probe = self.next_probe().filter(|_| room);
+            let wake = [due.or(rest), close_at, look_again, probe].into_iter().flatten().min();
             tokio::select! {
                 biased;
-                () = stop.abort.cancelled() => {
-                    // Dropping the batches abandons their shares, which books them as unsent.
-                    self.under_way.shutdown().await;
-                    return;
-                }
+                () = stop.abort.cancelled() => {}
                 Some(ended) = self.under_way.join_next_with_id() => self.ended(ended),
                 () = stop.drain.cancelled(), if !draining => {
                     draining = true;
@@ -168,14 +194,14 @@ impl Driver {
     /// Whether a further batch may be taken: few enough are under way, and their bytes are within the output's share of the memory. Batches of
     /// lanes in trouble are counted by themselves: they only wait, and must not keep the others from going.
     fn has_place(&mut self) -> bool {
-        if !self.to.has_trouble() {
+        if !self.to.any_fails() {
             let waiting: usize = self.waiting.iter().map(|batch| batch.bytes).sum();
             let is_idle = self.under_way.is_empty() && self.waiting.is_empty();
             let fits = self.bytes_under_way + waiting < self.to.most_under_way;
             return self.waiting.len() < self.in_flight && (is_idle || fits);
         }
         let mut parked = self.parked();
-        while parked.is_full(self.to.most_under_way / 2) {
+        while parked.is_full(self.most_parked()) {
             if !self.let_one_go() {
                 self.look_again = Some(Instant::now() + self.to.queue.stall() / 4);
                 return false;
@@ -192,18 +218,27 @@ impl Driver {
     /// What is held of lanes in trouble.
     fn parked(&self) -> Parked {
         let mut parked = Parked::default();
-        if !self.to.has_trouble() {
+        if !self.to.any_fails() {
             return parked;
         }
-        for load in self.loads.values().filter(|load| self.to.is_troubled(load.lane)) {
+        for load in self.loads.values().filter(|load| self.to.is_failing(load.lane)) {
             parked.under_way += 1;
             parked.bytes += load.bytes;
         }
-        for batch in self.waiting.iter().filter(|batch| self.to.is_troubled(batch.lane)) {
+        for batch in self.waiting.iter().filter(|batch| self.to.is_failing(batch.lane)) {
             parked.waiting += 1;
             parked.bytes += batch.bytes;
         }
         parked
+    }
+
+    /// Bytes that lanes in trouble may hold. As long as the destination itself seems to fail it is all that may be under way: among what comes there may be
+    /// a lane that gets through.
+    fn most_parked(&self) -> usize {
+        match self.to.is_down() {
+            true => self.to.most_under_way,
+            false => self.to.most_under_way / 2,
+        }
     }
 
     /// Tasks under way that do not just wait for their lane.
@@ -211,18 +246,124 @@ impl Driver {
         self.under_way.len().saturating_sub(parked.under_way)
     }
 
-    /// Drops the oldest batch of a lane that takes nothing while the others do. Where there is a disk nothing is dropped: the others wait
-    /// then, and what comes goes to the disk. What its maker keeps until it is settled is not ours to drop either.
+    /// Puts batches of lanes in trouble on disk as long as they fill their part of the memory, the newest first: those that are left go before them.
+    /// Whether anything has moved.
+    async fn make_way(&mut self) -> bool {
+        let Some(shelf) = self.to.queue.shelf().cloned() else { return false };
+        let mut has_moved = false;
+        for batch in std::mem::take(&mut self.recalled) {
+            has_moved |= self.put_aside(batch, &shelf).await;
+        }
+        while self.parked().is_full(self.most_parked()) {
+            let is_parked = |batch: &Batch| self.to.is_failing(batch.lane) && aside::can_be_written(batch);
+            let newest = self.waiting.iter().rposition(is_parked);
+            let Some(batch) = newest.and_then(|at| self.waiting.remove(at)) else {
+                self.recall_one();
+                break;
+            };
+            if !self.put_aside(batch, &shelf).await {
+                break;
+            }
+            has_moved = true;
+        }
+        has_moved
+    }
+
+    /// Puts a batch on disk, or back among those that wait.
+    async fn put_aside(&mut self, batch: Batch, shelf: &Arc<Shelf>) -> bool {
+        let lane = batch.lane;
+        let (true, Some(lane)) = (aside::can_be_written(&batch), lane) else {
+            self.waiting.push_front(batch);
+            return false;
+        };
+        match aside::put(batch, shelf).await {
+            Ok(files) => {
+                self.disk_refuses = false;
+                files.into_iter().for_each(|waiting| self.aside.add(lane, waiting));
+                true
+            }
+            Err(batch) => {
+                self.disk_refuses = true;
+                self.waiting.push_front(batch);
+                false
+            }
+        }
+    }
+
+    /// Asks for the largest batch under way that only waits for its lane. One that may be tried a number of times only ends by itself.
+    fn recall_one(&mut self) {
+        if self.to.retry != RetryLimit::Unlimited || self.disk_refuses {
+            return;
+        }
+        let waits = |load: &&mut Load| load.can_be_written && self.to.is_failing(load.lane);
+        let largest = self.loads.values_mut().filter(waits).max_by_key(|load| load.bytes);
+        if let Some(load) = largest
+            && let Some(lane) = load.lane
+        {
+            load.can_be_written = false;
+            self.to.recall(lane);
+        }
+    }
+
+    /// Brings one file of a lane that takes data again, or has nothing else to be tried with, into memory. Whether there was one.
+    async fn bring_back(&mut self, draining: bool) -> bool {
+        if self.aside.len() == 0 || !self.has_place() || (!draining && self.is_full()) {
+            return false;
+        }
+        let now = Instant::now();
+        let may_come = |lane: &u64| {
+            !self.to.is_failing(Some(*lane)) || (self.is_idle(*lane) && self.to.open_at(*lane) <= now)
+        };
+        let Some(lane) = self.aside.lanes().find(may_come) else { return false };
+        let Some(waiting) = self.aside.take(lane) else { return false };
+        if let Some(routed) = self.to.load(waiting).await {
+            self.take_in(routed, now);
+        }
+        true
+    }
+
+    /// When the next lane of which everything is on disk may be tried.
+    fn next_probe(&self) -> Option<Instant> {
+        self.aside.lanes().filter(|lane| self.is_idle(*lane)).map(|lane| self.to.open_at(lane)).min()
+    }
+
+    /// Whether nothing of a lane is under way or waits to be.
+    fn is_idle(&self, lane: u64) -> bool {
+        !self.busy_lanes.contains(&lane) && !self.waiting.iter().any(|batch| batch.lane == Some(lane))
+    }
+
+    /// Ends with what is not delivered: it is put on disk, if there is one, or booked as unsent.
+    async fn let_all_go(mut self) {
+        let mut left = std::mem::take(&mut self.recalled);
+        while let Some(ended) = self.under_way.join_next().await {
+            left.extend(ended.ok().flatten());
+        }
+        left.extend(self.waiting.drain(..));
+        let Some(shelf) = self.to.queue.shelf().cloned() else { return };
+        let now = Instant::now();
+        while let Some(batch) = self.guarded(None, |output| output.pop(now)) {
+            left.push(batch);
+        }
+        left.iter().for_each(|batch| aside::put_now(batch, &shelf));
+    }
+
+    /// Drops the oldest batch of a lane that takes nothing while the others do. Where there is a disk that takes it nothing is dropped. What its maker
+    /// keeps until it is settled is not ours to drop either.
     fn let_one_go(&mut self) -> bool {
-        if self.to.queue.shelf().is_some() || !self.to.may_let_go {
+        if (self.to.queue.shelf().is_some() && !self.disk_refuses) || !self.to.may_let_go {
             return false;
         }
         // Before the queue takes the whole output for stuck and lets go of the others' records.
         let patience = self.to.queue.stall() / 2;
+        // Where all seem to fail and the queue lets its oldest go, it is the turn of those that are older still: behind them there may be a lane that
+        // gets through.
+        let is_turn = self.to.is_down() && self.to.queue.evictions() > self.evictions;
+        self.evictions = self.to.queue.evictions();
         let yields = |batch: &Batch| {
             // A batch without parts is a piece of something larger, which would be lost with it.
             let is_ours = batch.parts.iter().all(|part| !part.share.is_watched()) && !batch.parts.is_empty();
-            is_ours && self.to.is_in_the_way(batch.lane, patience)
+            let is_in_the_way = || self.to.is_in_the_way(batch.lane, patience);
+            is_ours && (is_in_the_way() || (is_turn && self.to.is_failing(batch.lane)))
         };
         let Some(at) = self.waiting.iter().position(yields) else { return false };
         let Some(batch) = self.waiting.remove(at) else { return false };
@@ -234,7 +375,9 @@ impl Driver {
     fn tell_what_is_held(&mut self) {
         let waiting: usize = self.waiting.iter().map(|batch| batch.bytes).sum();
         let held = self.guarded(0, |output| output.held());
-        self.to.queue.counts_too(held + waiting + self.bytes_under_way);
+        let aside = self.aside.len() * COST_THERE;
+        let kept = self.to.kept.load(Relaxed);
+        self.to.queue.counts_too(held + waiting + self.bytes_under_way + kept + aside);
     }
 
     fn is_full(&mut self) -> bool {
@@ -255,6 +398,7 @@ impl Driver {
 
     fn count_bug(&mut self, panic: &bugs::Panic) {
         self.to.metrics.errors.add(1);
+        self.to.metrics.restarts.add(1);
         self.bugs.fetch_add(1, Relaxed);
         self.untold.0 += 1;
         let (said, now) = (bugs::said(&**panic), Instant::now());
@@ -337,27 +481,31 @@ impl Driver {
             let load = Load::of(&batch);
             self.bytes_under_way += load.bytes;
             self.busy_lanes.extend(load.lane);
-            let task = self.under_way.spawn(deliver(batch, self.to.clone()));
+            let task = self.under_way.spawn(deliver(batch, self.to.clone(), self.abort.clone()));
             self.loads.insert(task.id(), load);
         }
     }
 
     /// Opens the lane of a delivery that ended, well or in a bug.
-    fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+    fn ended(&mut self, ended: Result<(Id, Option<Batch>), JoinError>) {
         let id = match &ended {
-            Ok((id, ())) => *id,
+            Ok((id, _)) => *id,
             Err(error) => error.id(),
         };
         let Some(load) = self.loads.remove(&id) else { return };
         self.bytes_under_way -= load.bytes;
         if let Some(lane) = load.lane {
             self.busy_lanes.remove(&lane);
+            self.to.has_ended(lane);
         }
-        if let Err(error) = ended {
-            // The shares went with the task and are booked as abandoned.
-            self.to.metrics.errors.add(1);
-            let entries = load.entries;
-            error!(instance = %self.to.id, "a delivery ended in a bug, up to {entries} records are left unsent: {error}");
+        match ended {
+            Ok((_, batch)) => self.recalled.extend(batch),
+            Err(error) => {
+                // The shares went with the task and are booked as abandoned.
+                self.to.metrics.errors.add(1);
+                let entries = load.entries;
+                error!(instance = %self.to.id, "a delivery ended in a bug, up to {entries} records are left unsent: {error}");
+            }
         }
     }
 
@@ -385,7 +533,7 @@ impl Parked {
 mod tests {
     use std::sync::Mutex;
 
-    use ikada_plugin::{BoxFuture, Delivery, InstanceId, Kind, OnFull, Outcome, RetryLimit, Routed};
+    use ikada_plugin::{BoxFuture, Delivery, InstanceId, Kind, OnFull, Outcome};
     use ikada_record::{ChunkBuilder, Ledger, Receipt, Share, Tag, Timestamp};
     use tokio::sync::Semaphore;
 

@@ -309,10 +309,13 @@ impl View {
                 dropped: dropped.filter(|(_, count)| *count > 0).collect(),
             }
         });
+        // What inputs and deliveries caught themselves.
+        let caught: u64 = self.inputs.iter().map(|(_, metrics)| metrics.bugs.get()).sum();
+        let caught = caught + self.outputs.iter().map(|(_, metrics, _)| metrics.bugs.get()).sum::<u64>();
         Report {
             inputs: inputs.collect(),
             outputs: outputs.collect(),
-            bugs: bugs.load(Relaxed) + routes.bugs.load(Relaxed),
+            bugs: bugs.load(Relaxed) + routes.bugs.load(Relaxed) + caught,
             receipts_lost: tally.made().saturating_sub(tally.ended()),
         }
     }

@@ -11,11 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use ikada_plugin::{Input, InputContext};
+use ikada_plugin::{Input, InputContext, bugs};
 use tokio::time::{Instant, sleep};
 use tracing::{error, info};
 
-use crate::bugs;
 use crate::engine::Chain;
 use crate::pipeline::Again;
 
@@ -70,6 +69,7 @@ impl Keeper {
             );
             let Some(next) = self.start_anew(again, &mut rest).await else { return };
             (input, life) = next;
+            self.cx.metrics.restarts.add(1);
             info!(instance = %self.cx.id, "started anew");
         }
     }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ikada_plugin::{Batch, InstanceId, SendError, Service};
+use ikada_plugin::{Batch, InstanceId, Part, SendError, Service};
 use ikada_record::{Chunk, ChunkBuilder, DropReason, Receipt};
 use ikada_store::chunks::{ChunkDir, Stored, Sync, note_path};
 use tracing::warn;
@@ -131,34 +131,35 @@ fn chunks_of(batch: &Batch, numbers: &[u32]) -> Vec<Chunk> {
     let mut start = 0;
     for part in &batch.parts {
         let end = start + part.entries;
-        let mut places = Vec::new();
-        while let Some(number) = numbers.next_if(|number| *number < end) {
-            places.push(number);
-        }
-        let Some(source) = part.share.source().filter(|_| !places.is_empty()) else {
-            start = end;
-            continue;
-        };
-        let place = |number: u32| match batch.origins.get(number as usize) {
-            Some(origin) => Some(*origin as usize),
-            None if source.len() == part.entries as usize => Some((number - start) as usize),
-            None => None,
-        };
-        let mut wanted = places.into_iter().filter_map(place).collect::<Vec<_>>();
-        wanted.sort_unstable();
-        let mut builder = ChunkBuilder::new(source.tag().clone());
-        let mut wanted = wanted.into_iter().peekable();
-        for (at, entry) in source.entries().enumerate() {
-            while wanted.next_if_eq(&at).is_some() {
-                builder.push_entry(&entry);
+        let places = std::iter::from_fn(|| numbers.next_if(|number| *number < end)).collect::<Vec<_>>();
+        if let Some(source) = part.share.source().filter(|_| !places.is_empty()) {
+            let mut builder = ChunkBuilder::new(source.tag().clone());
+            copy_entries(batch, start, part, &places, &mut builder);
+            if !builder.is_empty() {
+                chunks.push(builder.finish(Receipt::unwatched()));
             }
-        }
-        if !builder.is_empty() {
-            chunks.push(builder.finish(Receipt::unwatched()));
         }
         start = end;
     }
     chunks
+}
+
+/// Copies the entries with these numbers, which belong to the part that begins at `start`, out of the chunk they came in.
+pub(crate) fn copy_entries(batch: &Batch, start: u32, part: &Part, numbers: &[u32], to: &mut ChunkBuilder) {
+    let Some(source) = part.share.source() else { return };
+    let place = |number: u32| match batch.origins.get(number as usize) {
+        Some(origin) => Some(*origin as usize),
+        None if source.len() == part.entries as usize => Some((number - start) as usize),
+        None => None,
+    };
+    let mut wanted = numbers.iter().copied().filter_map(place).collect::<Vec<_>>();
+    wanted.sort_unstable();
+    let mut wanted = wanted.into_iter().peekable();
+    for (at, entry) in source.entries().enumerate() {
+        while wanted.next_if_eq(&at).is_some() {
+            to.push_entry(&entry);
+        }
+    }
 }
 
 /// A text as a JSON string.

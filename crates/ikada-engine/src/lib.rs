@@ -40,8 +40,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod aside;
 mod backoff;
-mod bugs;
 mod chain;
 mod deliver;
 mod driver;
@@ -54,7 +54,8 @@ mod report;
 mod router;
 mod shelf;
 
-pub use bugs::watch_for_bugs;
+pub use ikada_plugin::bugs::watch_for_bugs;
+
 pub use engine::{Engine, EngineError, View};
 pub use letters::directory_of;
 pub use pipeline::{Again, FilterSlot, InputSlot, Limits, OutputSlot, OverflowPolicy, Pipeline, Storage};

@@ -11,7 +11,7 @@
 //! that it lasts for some seconds even if a client writes as fast as it can; none of its writes waits long.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ const LASTS: Duration = Duration::from_secs(8);
 const METER_MOST: Duration = Duration::from_millis(25);
 
 /// What a chunk on disk costs in memory.
-const COST_THERE: usize = 256;
+pub(crate) const COST_THERE: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -47,6 +47,8 @@ pub(crate) struct Queue {
     beyond: AtomicUsize,
     stall: Duration,
     shelf: Option<Arc<Shelf>>,
+    /// Times that the oldest had to make room.
+    evictions: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -140,6 +142,7 @@ impl Queue {
             beyond: AtomicUsize::new(0),
             stall,
             shelf: None,
+            evictions: AtomicU64::new(0),
         }
     }
 
@@ -170,6 +173,11 @@ impl Queue {
     /// The full bound, less what the output holds. The pace bound is the queue's own, whatever that is.
     fn full(&self) -> usize {
         self.full.saturating_sub(self.beyond.load(Relaxed)).max(self.pace)
+    }
+
+    /// Times so far that the oldest had to make room.
+    pub(crate) fn evictions(&self) -> u64 {
+        self.evictions.load(Relaxed)
     }
 
     /// How long an output may make no progress before it is stuck.
@@ -295,7 +303,10 @@ impl Queue {
             }
             let own = state.of(from.number) > limit.saturating_sub(item.cost);
             match state.evict(|other| !own || other.source == from.number) {
-                Some(entries) => *evicted += entries,
+                Some(entries) => {
+                    *evicted += entries;
+                    self.evictions.fetch_add(1, Relaxed);
+                }
                 // Nothing may go but what is not ours to drop: the bound is passed.
                 None => return Step::Enter,
             }
@@ -394,8 +405,9 @@ impl Queue {
                 && !waiting.share.is_watched()
                 && !waiting.share.has_copy()
                 && shelf.fits(chunk)
+                && let Some(stored) = shelf.write_now(chunk)
             {
-                shelf.put_now(chunk, &waiting.share);
+                shelf.keep(stored, &waiting.share);
             }
         }
     }
@@ -446,6 +458,11 @@ impl Drop for Place<'_> {
 }
 
 impl Waiting {
+    /// A chunk on disk.
+    pub(crate) fn on_disk(share: Arc<Share>, stored: Stored) -> Self {
+        Self { share, due: Instant::now(), body: Body::There(stored) }
+    }
+
     /// The chunk, if it is in memory.
     fn chunk(&self) -> Option<&Chunk> {
         match &self.body {

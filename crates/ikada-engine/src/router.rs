@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use ikada_plugin::{
-    BoxFuture, Dispatch, Emitted, Filter, FilterMetrics, Held, InstanceId, OnFull, Routed, Router,
+    BoxFuture, Dispatch, Emitted, Filter, FilterMetrics, Held, InstanceId, OnFull, Routed, Router, bugs,
 };
 use ikada_record::{Chunk, ChunkBuilder, Entry, Ledger, Receipt, Share};
 use ikada_route::{Matcher, PlanCache};
@@ -16,7 +16,6 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use crate::bugs;
 use crate::chain::{self, Kept, Link, Passed, Terms};
 use crate::pipeline::OverflowPolicy;
 use crate::queue::{Queue, Source};
@@ -223,6 +222,7 @@ impl Routes {
     /// Books a bug of the stage at `at`.
     pub(crate) fn count_bug(&self, at: usize, panic: &bugs::Panic) {
         self.bugs.fetch_add(1, Relaxed);
+        self.stages[at].metrics.restarts.add(1);
         error!(instance = %self.stages[at].id, "the filter ended in a bug of Ikada and goes on: {}", bugs::said(&**panic));
     }
 
@@ -363,6 +363,8 @@ impl Routes {
             return passed;
         }
         self.bugs.fetch_add(1, Relaxed);
+        // Nobody can tell which of them it was.
+        links.iter().for_each(|link| link.metrics.restarts.add(1));
         let mut all = Passed::nothing(chunk.tag().clone());
         let mut lost = 0u32;
         for entry in chunk.entries() {

@@ -93,6 +93,13 @@ impl Shelf {
 
     /// Writes a chunk, and lets its share delete the file once it is settled. `None` if that cannot be done in time.
     pub(crate) async fn put(self: &Arc<Self>, chunk: &Chunk, share: &Share) -> Option<Stored> {
+        let stored = self.write(chunk).await?;
+        self.keep(stored.clone(), share);
+        Some(stored)
+    }
+
+    /// Writes a chunk that is to be kept for a share then. `None` if that cannot be done in time.
+    pub(crate) async fn write(&self, chunk: &Chunk) -> Option<Stored> {
         self.make_ready().await?;
         let state = Arc::new(AtomicU8::new(WRITING));
         let (dir, writing, copy) = (self.dir.clone(), state.clone(), chunk.clone());
@@ -108,7 +115,6 @@ impl Shelf {
         let failed = match timeout(self.patience, job).await {
             Ok(Ok(Ok(stored))) => {
                 self.works_again();
-                self.keep(stored.clone(), share);
                 return Some(stored);
             }
             Ok(Ok(Err(failed))) => failed.to_string(),
@@ -116,9 +122,7 @@ impl Shelf {
             Err(_) => {
                 if state.compare_exchange(WRITING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_err() {
                     // Just in time after all.
-                    let stored = ChunkDir::stored(number, chunk);
-                    self.keep(stored.clone(), share);
-                    return Some(stored);
+                    return Some(ChunkDir::stored(number, chunk));
                 }
                 format!("it took longer than {:?}", self.patience)
             }
@@ -144,19 +148,16 @@ impl Shelf {
         None
     }
 
-    /// Writes a chunk without anything else going on, at the very end.
-    pub(crate) fn put_now(self: &Arc<Self>, chunk: &Chunk, share: &Share) -> bool {
+    /// Writes a chunk without anything else going on, at the very end. It is to be kept for a share then.
+    pub(crate) fn write_now(&self, chunk: &Chunk) -> Option<Stored> {
         let ready = if self.dir.is_ready() { Ok(()) } else { self.dir.make_ready().map(drop) };
-        match ready.and_then(|()| self.dir.write(self.dir.number(), chunk)) {
-            Ok(stored) => {
-                self.keep(stored, share);
-                true
-            }
-            Err(failed) => {
-                self.failed(&failed.to_string());
-                false
-            }
-        }
+        let written = ready.and_then(|()| self.dir.write(self.dir.number(), chunk));
+        written.inspect_err(|failed| self.failed(&failed.to_string())).ok()
+    }
+
+    /// Deletes a file that is on nobody's books.
+    pub(crate) fn forget(&self, stored: &Stored) {
+        self.delete_later(stored.clone());
     }
 
     /// Puts a file on the books and lets the share delete it once it is settled.
@@ -176,6 +177,10 @@ impl Shelf {
         self.bytes.fetch_sub(stored.size(), Ordering::Relaxed);
         self.entries.fetch_sub(u64::from(stored.entries()), Ordering::Relaxed);
         self.files.fetch_sub(1, Ordering::Relaxed);
+        self.delete_later(stored);
+    }
+
+    fn delete_later(&self, stored: Stored) {
         if let Err(full) = self.janitor.try_send(stored) {
             let (std::sync::mpsc::TrySendError::Full(stored)
             | std::sync::mpsc::TrySendError::Disconnected(stored)) = full;

@@ -1,16 +1,14 @@
 //! The input: listeners, the connections they give, and the order in which all of it ends.
 
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use ikada_plugin::{BoxFuture, Input, InputContext, InputError};
+use ikada_plugin::{BoxFuture, Input, InputContext, InputError, bugs};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::connection::serve;
 use crate::handshake::Guard;
@@ -110,7 +108,7 @@ async fn run(input: Forward, cx: InputContext) -> Result<(), InputError> {
     let shared = Arc::new(Shared::new(input.settings, cx));
     let accepting = TaskTracker::new();
     for listener in input.listeners {
-        accepting.spawn(accept(listener, shared.clone()));
+        accepting.spawn(listen(listener, shared.clone()));
     }
     shared.cx.stop.cancelled().await;
     // The file goes first: from here on nobody new finds the way.
@@ -173,7 +171,16 @@ impl Shared {
     }
 }
 
-async fn accept(listener: Listener, shared: Arc<Shared>) {
+/// Accepts connections until the input stops, then serves those that still wait. A bug ends neither the listener nor those who wait in it.
+async fn listen(listener: Listener, shared: Arc<Shared>) {
+    let accepting = || accept(&listener, &shared);
+    bugs::kept_going(&shared.cx, "accepting connections", ACCEPT_PAUSE, accepting).await;
+    for (connection, peer) in listener.close() {
+        admit(&shared, connection, peer);
+    }
+}
+
+async fn accept(listener: &Listener, shared: &Arc<Shared>) {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -181,7 +188,7 @@ async fn accept(listener: Listener, shared: Arc<Shared>) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((connection, peer)) => admit(&shared, connection, peer),
+            Ok((connection, peer)) => admit(shared, connection, peer),
             Err(error) => {
                 shared.regret(Trouble::Accept, &format!("could not accept a connection: {error}"));
                 // A connection that is gone again costs nothing; anything else is a lack that only time can mend.
@@ -190,9 +197,6 @@ async fn accept(listener: Listener, shared: Arc<Shared>) {
                 }
             }
         }
-    }
-    for (connection, peer) in listener.close() {
-        admit(&shared, connection, peer);
     }
 }
 
@@ -207,12 +211,8 @@ fn admit(shared: &Arc<Shared>, connection: Connection, peer: Peer) {
     }
     let task = shared.clone();
     shared.connections.spawn(async move {
-        let served = AssertUnwindSafe(serve(task.clone(), connection, peer.clone())).catch_unwind().await;
+        let what = format!("the connection of {peer}");
+        bugs::caught(&task.cx, &what, serve(task.clone(), connection, peer)).await;
         task.open.fetch_sub(1, Ordering::Relaxed);
-        if let Err(panic) = served {
-            let said = panic.downcast_ref::<&str>().map(ToString::to_string);
-            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            error!(instance = %task.cx.id, "a bug ended the connection of {peer}: {said}");
-        }
     });
 }

@@ -49,6 +49,7 @@
 
 use std::pin::Pin;
 
+pub mod bugs;
 mod context;
 mod exposition;
 mod filter;

@@ -30,6 +30,10 @@ pub struct InputMetrics {
     pub malformed: Counter,
     /// Connections closed because of what came over them.
     pub closed_connections: Counter,
+    /// Bugs of Ikada that ended a part of the input's work.
+    pub bugs: Counter,
+    /// Times that the input, or a part of it, was begun anew after a bug.
+    pub restarts: Counter,
     /// What only an input that follows files counts; empty in others.
     pub files: OnceLock<FileMetrics>,
 }
@@ -64,6 +68,8 @@ pub struct FilterMetrics {
     pub drop_records: Counter,
     /// Bytes of the records it dropped.
     pub drop_bytes: Counter,
+    /// Times that the filter went on after a bug.
+    pub restarts: Counter,
 }
 
 /// Counters of an output.
@@ -83,4 +89,8 @@ pub struct OutputMetrics {
     pub retried_records: Counter,
     /// Entries given up.
     pub dropped_records: Counter,
+    /// Bugs of Ikada that ended a delivery.
+    pub bugs: Counter,
+    /// Times that the output, or a delivery, was begun anew after a bug.
+    pub restarts: Counter,
 }

@@ -1,7 +1,7 @@
 //! How a chunk's maker hears that all routes settled.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::{Chunk, DropReason, Ledger};
@@ -131,9 +131,25 @@ pub struct Share {
     /// Of whoever keeps a copy of this route's entries until they are settled.
     copy: OnceLock<Receipt>,
     /// The entries themselves, where they are kept until it is known that none is refused.
-    source: OnceLock<Chunk>,
+    source: OnceLock<Source>,
     left: AtomicU32,
     ledger: Arc<Ledger>,
+}
+
+/// Entries that a share keeps.
+#[derive(Debug)]
+struct Source {
+    chunk: Chunk,
+    /// Who counts the bytes of what is kept.
+    counted: Option<Arc<AtomicUsize>>,
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        if let Some(counted) = &self.counted {
+            counted.fetch_sub(self.chunk.size(), Ordering::Relaxed);
+        }
+    }
 }
 
 impl Share {
@@ -153,13 +169,41 @@ impl Share {
     /// Keeps the entries it is a share of until it is gone, so that those which are refused can be set aside.
     pub fn keep_source(&self, source: Chunk) {
         // Only the first one counts: they are the same entries.
-        drop(self.source.set(source));
+        drop(self.source.set(Source { chunk: source, counted: None }));
+    }
+
+    /// The same; as long as they are kept, their bytes are part of `counted`.
+    pub fn keep_counted_source(&self, source: Chunk, counted: &Arc<AtomicUsize>) {
+        counted.fetch_add(source.size(), Ordering::Relaxed);
+        drop(self.source.set(Source { chunk: source, counted: Some(counted.clone()) }));
+    }
+
+    /// One share in the place of parts of several ones of the same output: these entries are no concern of the others any more. Nothing is
+    /// booked.
+    ///
+    /// # Panics
+    /// There is no part.
+    #[must_use]
+    pub fn taken_over<'s>(parts: impl IntoIterator<Item = (&'s Self, u32)>) -> Self {
+        let (mut left, mut receipts, mut ledger) = (0, Vec::new(), None);
+        for (share, entries) in parts {
+            left += share.take(entries);
+            receipts.push(share.receipt.clone());
+            ledger = Some(share.ledger.clone());
+        }
+        Self {
+            receipt: Receipt::joined(receipts),
+            copy: OnceLock::new(),
+            source: OnceLock::new(),
+            left: AtomicU32::new(left),
+            ledger: ledger.expect("there is a part at least"),
+        }
     }
 
     /// The entries it is a share of, if they are kept.
     #[must_use]
     pub fn source(&self) -> Option<&Chunk> {
-        self.source.get()
+        self.source.get().map(|source| &source.chunk)
     }
 
     /// Lets the keeper of a copy of these entries hear how this route ended, as a chunk file that is deleted then. Only the first one hears.
@@ -233,6 +277,29 @@ mod tests {
         let ears = heard.clone();
         let receipt = Receipt::new(Some(tally.clone()), move |s| ears.lock().unwrap().push(s));
         (receipt, heard, tally)
+    }
+
+    #[test]
+    fn what_is_taken_over_is_settled_elsewhere_and_booked_once() {
+        let (receipt, heard, _) = watched();
+        let ledger = Arc::new(Ledger::default());
+        let counted = Arc::new(AtomicUsize::new(0));
+        let shares = [3, 2].map(|entries| Share::new(receipt.clone(), entries, ledger.clone()));
+        drop(receipt);
+        let mut source = crate::ChunkBuilder::new(crate::Tag::from("t"));
+        source.push_record(crate::Timestamp::new(1, 0), b"\x80");
+        let source = source.finish(Receipt::unwatched());
+        shares[0].keep_counted_source(source.clone(), &counted);
+        assert_eq!(counted.load(Ordering::Relaxed), source.size());
+        let one = Share::taken_over([(&shares[0], 2), (&shares[1], 2)]);
+        shares[0].deliver(1);
+        drop(shares);
+        assert_eq!((ledger.routed(), ledger.delivered(), ledger.abandoned()), (5, 1, 0));
+        assert_eq!((one.left(), heard.lock().unwrap().len(), counted.load(Ordering::Relaxed)), (4, 0, 0));
+        one.drop_entries(4, DropReason::Rejected);
+        drop(one);
+        assert_eq!((*heard.lock().unwrap()).as_slice(), [Settlement::Settled]);
+        assert_eq!((ledger.dropped_total(), ledger.held()), (4, 0));
     }
 
     #[test]

@@ -227,7 +227,8 @@ async fn storage(State(admin): State<Arc<Admin>>) -> Json {
 }
 
 async fn prometheus_and_books(State(admin): State<Arc<Admin>>) -> Response {
-    let text = exposition(&admin, None) + &books_exposition(&admin.view.books());
+    let view = &admin.view;
+    let text = exposition(&admin, None) + &books_exposition(&view.books()) + &restarts_exposition(view);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
@@ -286,6 +287,22 @@ fn books_exposition(books: &ikada_engine::Report) -> String {
                 output.bytes_waiting, output.bytes_kept
             ),
         );
+    }
+    text
+}
+
+/// How often plugins had to be begun anew.
+fn restarts_exposition(view: &View) -> String {
+    let name = "ikada_plugin_restarts_total";
+    let mut text = format!(
+        "# HELP {name} Times that a plugin, or a part of its work, was begun anew after a bug of Ikada.\n# TYPE {name} counter\n"
+    );
+    let inputs = view.inputs.iter().map(|(id, metrics)| (id, metrics.restarts.get()));
+    let filters = view.filters.iter().map(|(id, metrics)| (id, metrics.restarts.get()));
+    let outputs = view.outputs.iter().map(|(id, metrics, _)| (id, metrics.restarts.get()));
+    for (id, times) in inputs.chain(filters).chain(outputs) {
+        let (kind, shown) = (id.kind.name(), escaped(id.shown()));
+        append(&mut text, format_args!("{name}{{kind=\"{kind}\",name=\"{shown}\"}} {times}\n"));
     }
     text
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ikada_plugin::{Gatherer, InputContext, InputError, OnFull};
+use ikada_plugin::{Gatherer, InputContext, InputError, OnFull, bugs};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -23,6 +23,9 @@ const CONNECTIONS: usize = 4096;
 
 /// Bytes that are read at once.
 const READ: usize = 16 * 1024;
+
+/// Time without accepting after the system refused a connection, or after a bug.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a client may be silent, at a stop, until it counts as done.
 const QUIET: Duration = Duration::from_millis(50);
@@ -97,31 +100,49 @@ pub(crate) async fn accept<F>(listener: Listener, cx: &InputContext, serve: impl
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let connections = TaskTracker::new();
+    let crowd = Crowd { room: Arc::new(Semaphore::new(CONNECTIONS)), connections: TaskTracker::new() };
+    let accepting = || accept_all(&listener, &crowd, cx, &serve);
+    bugs::kept_going(cx, "accepting connections", ACCEPT_PAUSE, accepting).await;
+    drop(listener);
+    crowd.connections.close();
+    crowd.connections.wait().await;
+}
+
+/// Connections that are served, and how many more may be.
+struct Crowd {
+    room: Arc<Semaphore>,
+    connections: TaskTracker,
+}
+
+async fn accept_all<F>(
+    listener: &Listener,
+    crowd: &Crowd,
+    cx: &InputContext,
+    serve: &impl Fn(Connection, String) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     loop {
-        let Some(Ok(permit)) = cx.stop.run_until_cancelled(room.clone().acquire_owned()).await else {
-            break;
+        let Some(Ok(permit)) = cx.stop.run_until_cancelled(crowd.room.clone().acquire_owned()).await else {
+            return;
         };
         match cx.stop.run_until_cancelled(listener.accept()).await {
-            None => break,
+            None => return,
             Some(Ok((connection, peer))) => {
+                let (what, cx) = (format!("the connection of {peer}"), cx.clone());
                 let serving = serve(connection, peer);
-                connections.spawn(async move {
-                    serving.await;
+                crowd.connections.spawn(async move {
+                    bugs::caught(&cx, &what, serving).await;
                     drop(permit);
                 });
             }
             Some(Err(error)) => {
                 // Out of descriptors, most likely: those that end make room.
                 warn!(instance = %cx.id, "a connection could not be accepted: {error}");
-                sleep(Duration::from_millis(100)).await;
+                sleep(ACCEPT_PAUSE).await;
             }
         }
     }
-    drop(listener);
-    connections.close();
-    connections.wait().await;
 }
 
 /// Speaks a protocol over all connections of a listener until the input stops.

@@ -48,7 +48,9 @@ impl Output for Streams {
         add_part(&mut parts, &routed.share, entries);
         let delivery =
             Put { tag, entries: entries.into(), open: self.open.clone(), taken: self.taken.clone() };
-        self.ready.push_back(Batch::new(Some(lane), parts, routed.chunk.size(), Box::new(delivery)));
+        let origins = if routed.share.source().is_some() { (0..entries).collect() } else { Vec::new() };
+        let batch = Batch::new(Some(lane), parts, routed.chunk.size(), Box::new(delivery));
+        self.ready.push_back(batch.with_origins(origins));
     }
     fn pop(&mut self, _: Instant) -> Option<Batch> {
         self.ready.pop_front()
@@ -140,4 +142,74 @@ async fn with_a_disk_nothing_of_a_forbidden_stream_is_dropped() {
     let storage = Storage { path: place.path().to_owned(), sync: Default::default() };
     let beside = run(&["no.a", "ok"], 2000, false, Some(storage)).await;
     assert_eq!((beside.report.outputs[0].sent, beside.report.unsent()), (40_000, 0));
+}
+
+/// Files of the output on disk.
+fn files(place: &std::path::Path) -> usize {
+    std::fs::read_dir(place.join("outputs/out.0")).map_or(0, Iterator::count)
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_disk_a_forbidden_stream_waits_there_and_slows_no_other() {
+    let place = tempfile::tempdir().unwrap();
+    let storage = Storage { path: place.path().to_owned(), sync: Default::default() };
+    let alone = run(&["ok"], 5000, false, None).await;
+    let beside = run(&["no.a", "ok"], 5000, false, Some(storage)).await;
+    assert!(
+        beside.healthy_after < 3 * alone.healthy_after,
+        "{:?}",
+        (beside.healthy_after, alone.healthy_after)
+    );
+    assert_eq!((beside.taken["ok"], beside.taken["no.a"]), (50_000, 50_000));
+    let books = &beside.report.outputs[0];
+    assert_eq!((books.sent, books.unsent, books.kept, &books.dropped[..]), (100_000, 0, 0, &[][..]));
+    assert!(beside.report.is_clean());
+    // They are deleted in a thread of their own.
+    while files(place.path()) > 0 {
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_disk_several_forbidden_streams_whose_batches_fill_the_memory_slow_no_other() {
+    let place = tempfile::tempdir().unwrap();
+    let storage = Storage { path: place.path().to_owned(), sync: Default::default() };
+    let tags = ["no.a", "no.b", "no.c", "ok"];
+    let beside = run(&tags, 2000, false, Some(storage)).await;
+    assert!(beside.healthy_after < Duration::from_secs(100), "{:?}", beside.healthy_after);
+    assert_eq!((beside.report.outputs[0].sent, beside.report.unsent()), (80_000, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stop_cuts_off_on_its_way_is_on_disk_for_the_next_run() {
+    let place = tempfile::tempdir().unwrap();
+    let storage = || Storage { path: place.path().to_owned(), sync: Default::default() };
+    let step = Step { pause: Duration::ZERO, tag: "no.a".to_owned(), entries: 10, watched: false };
+    let pipeline = |steps: Vec<Step>, open: bool| {
+        let script = Script { steps, first: 0, heard: Heard::default(), then: Then::Wait };
+        let mut slot = output("out.0", "*", Lanes::new(1, 1, Seen::answering([])), RetryLimit::Unlimited);
+        let open = Arc::new(Mutex::new(open));
+        slot.output = Box::new(Streams { ready: Default::default(), open, taken: Arc::default() });
+        let (inputs, outputs) = (vec![input("in.0", script, None)], vec![slot]);
+        Pipeline { storage: Some(storage()), inputs, outputs, ..Pipeline::default() }
+    };
+    let engine = Engine::start(pipeline(vec![step; 5], false)).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(files(place.path()), 0, "there is room for them in memory");
+    let report = engine.drain(Duration::from_secs(1)).await;
+    assert_eq!((report.outputs[0].sent, report.outputs[0].unsent, report.outputs[0].kept), (0, 0, 50));
+    assert!(report.is_clean(), "{report:?}");
+    let engine = Engine::start(pipeline(Vec::new(), true)).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    let report = engine.drain(Duration::from_secs(1)).await;
+    assert_eq!((report.outputs[0].sent, report.outputs[0].unsent, report.outputs[0].kept), (50, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_disk_several_forbidden_streams_whose_lines_are_many_never_shut_the_others_out() {
+    let beside = run(&["no.a", "no.b", "no.c", "ok"], 2000, false, None).await;
+    assert!(beside.taken["ok"] >= 10_000, "{:?}", beside.taken);
+    let books = &beside.report.outputs[0];
+    let dropped: u64 = books.dropped.iter().map(|(_, count)| count).sum();
+    assert_eq!((books.sent + dropped, books.unsent), (80_000, 0));
 }
