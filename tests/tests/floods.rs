@@ -138,3 +138,38 @@ fn clients_that_never_finish_a_frame_harm_nobody_and_do_not_hold_up_the_end() {
     assert_eq!(ends(&mut router), (1000, 0, 1000));
     drop(slow);
 }
+
+#[test]
+fn a_flood_of_halves_stays_within_the_memory_and_harms_nobody_but_those_who_send_them() {
+    const HALF: usize = 60 * 1024;
+    let count = 600.min(open_files() - OTHERS);
+    let mut router = Router::start(
+        "[SERVICE]\n    Flush 0.1\n    ikada.memory_limit 8M\n    ikada.stall_limit 0.2\n\
+         [INPUT]\n    Name forward\n    unix_path {dir}/fluent.sock\n[OUTPUT]\n    Name null\n    Match app*\n",
+    );
+    let mut neighbour = Writer::connect(&router.socket(), TAG, "a");
+    neighbour.write(1000);
+    let before = kilobytes(&router, "VmRSS");
+    let frame = message(TAG, &"x".repeat(2 * HALF));
+    let mut slow: Vec<_> = (0..count).map(|_| Writer::connect(&router.socket(), TAG, "slow")).collect();
+    for part in frame[..HALF].chunks(HALF / 10) {
+        for writer in &mut slow {
+            // Those that are in the others' way are closed.
+            drop(writer.write_raw(part));
+        }
+        neighbour.write(100);
+    }
+    router.wait_for_log("the beginnings of other frames fill the memory");
+    neighbour.write(1000);
+    let peak = kilobytes(&router, "VmHWM");
+    // The limit, 8 kB for each connection, and what the program itself may need for them.
+    let most = before + 8_000 + 8 * count as u64 + 4_000;
+    assert!(peak < most, "{before} kB before, {peak} kB at the peak, {most} kB at most");
+    drop(neighbour);
+    // A large frame gets through when the flood is over.
+    drop(slow);
+    let mut large = Writer::connect(&router.socket(), TAG, "large");
+    large.write_raw(&message(TAG, &"x".repeat(3_000_000))).unwrap();
+    drop(large);
+    assert_eq!(ends(&mut router), (3001, 0, 3001));
+}

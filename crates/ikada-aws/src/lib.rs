@@ -7,7 +7,7 @@
 //! **What it does not know:** queues, retries and back-off (the engine's), where options come from, or any other plugin.
 //!
 //! Reading order: [`client`] (how a request reaches AWS and what its failure means), [`cloudwatch`], [`firehose`], [`kinesis`], [`s3`]; `calls`
-//! (one batch in one call or, when it must be, in several), `pace` (how many of them in a second).
+//! (one batch in one call or, when it must be, in several), `pace` (how many of them in a second); [`letters`] (dead letters in S3).
 //!
 //! ```
 //! let names: Vec<&str> = ikada_aws::outputs().iter().map(|plugin| plugin.name).collect();
@@ -23,6 +23,7 @@ pub mod fetch;
 pub mod firehose;
 mod gojson;
 pub mod kinesis;
+pub mod letters;
 mod pace;
 mod records;
 pub mod s3;

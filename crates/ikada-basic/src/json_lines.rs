@@ -39,6 +39,14 @@ impl JsonStream {
         Self { buf: Vec::new(), at: 0, limit, begun: 0, may_end: false, skips: false }
     }
 
+    /// Lets go of room that what has begun does not need. Returns what it takes.
+    pub(crate) fn tidy(&mut self) -> usize {
+        self.buf.drain(..self.at);
+        self.at = 0;
+        self.buf.shrink_to(2 * self.buf.len());
+        self.buf.capacity()
+    }
+
     /// Adds bytes.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
         if self.skips {

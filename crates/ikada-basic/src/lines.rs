@@ -19,6 +19,15 @@ impl Lines {
         Self { buf: Vec::new(), at: 0, searched: 0, separator, limit, is_too_long: false }
     }
 
+    /// Lets go of room that what has begun does not need. Returns what it takes.
+    pub(crate) fn tidy(&mut self) -> usize {
+        self.searched = self.searched.saturating_sub(self.at);
+        self.buf.drain(..self.at);
+        self.at = 0;
+        self.buf.shrink_to(2 * self.buf.len());
+        self.buf.capacity()
+    }
+
     /// Adds bytes.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.buf.drain(..self.at);

@@ -308,6 +308,13 @@ impl Protocol for MessageReader {
         }
     }
 
+    fn tidy(&self, stream: &mut Messages) -> usize {
+        match stream {
+            Messages::Lines(lines) => lines.tidy(),
+            Messages::Counted(counted) => counted.tidy(),
+        }
+    }
+
     fn take(
         &self,
         cx: &InputContext,
@@ -353,6 +360,10 @@ impl Protocol for Datagrams {
     type Stream = ();
 
     fn begin(&self) {}
+
+    fn tidy(&self, (): &mut ()) -> usize {
+        0
+    }
 
     fn take(
         &self,

@@ -122,6 +122,13 @@ impl Protocol for TextReader {
         }
     }
 
+    fn tidy(&self, stream: &mut Stream) -> usize {
+        match stream {
+            Stream::Json(stream) => stream.tidy(),
+            Stream::Lines(lines) => lines.tidy(),
+        }
+    }
+
     fn take(
         &self,
         cx: &InputContext,

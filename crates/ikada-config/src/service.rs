@@ -122,6 +122,28 @@ pub struct ServiceOptions {
     /// Bytes of dead letters that are kept at most; the oldest make room. 100 MiB when it is not given.
     #[option(name = "storage.rejected.limit", example = "500M")]
     pub storage_rejected_limit: Option<SizeLimit>,
+    /// Bucket that dead letters are brought to, for tasks whose disk goes with them. They are kept then whatever `storage.keep.rejected` says.
+    ///
+    /// Each becomes an object with a note in JSON beside it: `PREFIX/HOST/outputs/OUTPUT/FILE`. `aws s3 sync s3://BUCKET/PREFIX/HOST DIR` makes a
+    /// directory of them that `ikada dlq list|show|export|replay --path DIR` reads. With a directory (`storage.path`) they wait there until S3 has them,
+    /// over a restart too; without one they wait in memory, 8 MiB at most. The role needs `s3:PutObject`.
+    #[option(name = "ikada.dlq_s3_bucket", example = "dead-letters-prod")]
+    pub ikada_dlq_s3_bucket: Option<Spanned<String>>,
+    /// What the names of these objects begin with.
+    #[option(name = "ikada.dlq_s3_prefix", default = "dead-letters")]
+    pub ikada_dlq_s3_prefix: String,
+    /// Region of that bucket. Without it, `AWS_REGION`, `AWS_DEFAULT_REGION`, the profile and the instance's metadata are asked in this order.
+    #[option(name = "ikada.dlq_s3_region", example = "eu-central-1")]
+    pub ikada_dlq_s3_region: Option<Spanned<String>>,
+    /// Host of S3 for these objects, for VPC endpoints and stand-ins: `host`, `host:port`, or a URL of scheme, host and port.
+    #[option(
+        name = "ikada.dlq_s3_endpoint",
+        example = "https://bucket.vpce-0123.s3.eu-central-1.vpce.amazonaws.com"
+    )]
+    pub ikada_dlq_s3_endpoint: Option<Spanned<String>>,
+    /// ARN of a role to take on before they are written.
+    #[option(name = "ikada.dlq_s3_role_arn", example = "arn:aws:iam::123456789012:role/dead-letters")]
+    pub ikada_dlq_s3_role_arn: Option<Spanned<String>>,
     /// Memory that records may take while they wait, all inputs and outputs together.
     ///
     /// By default half of the container's limit or of the machine's memory, 256 MiB at most.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use ikada_plugin::{
-    Batch, EntrySet, InstanceId, Outcome, OutputMetrics, Part, RetryLimit, Routed, SendError, bugs,
+    Batch, EntrySet, InputMemory, InstanceId, Outcome, OutputMetrics, Part, RetryLimit, Routed, SendError,
+    bugs,
 };
 use ikada_record::DropReason;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
@@ -39,6 +40,8 @@ pub(crate) struct Destination {
     pub(crate) letters: Option<Letters>,
     /// Whether what its inputs hand over may be dropped where it is in the way.
     pub(crate) may_let_go: bool,
+    /// What inputs hold before they hand it over, and this output's part of it: one of so many.
+    pub(crate) input_memory: (Arc<InputMemory>, usize),
     /// Bytes of chunks that are kept so that they can be put on disk.
     pub(crate) kept: Arc<AtomicUsize>,
     /// Bytes of batches that may be under way at once; one batch always may.
@@ -86,6 +89,7 @@ impl Destination {
             retry,
             letters: None,
             may_let_go: true,
+            input_memory: (Arc::default(), 1),
             kept: Arc::default(),
             most_under_way: usize::MAX,
             slots: Semaphore::new(0),
@@ -102,9 +106,7 @@ impl Destination {
     /// Brings a chunk that waited into memory; its share keeps the entries where what is refused is kept, or may have to go to disk.
     pub(crate) async fn load(&self, waiting: Waiting) -> Option<Routed> {
         let routed = self.queue.load(waiting).await?;
-        if self.letters.is_some() {
-            routed.share.keep_source(routed.chunk.clone());
-        } else if self.may_go_to_disk(&routed) {
+        if self.letters.is_some() || self.may_go_to_disk(&routed) {
             routed.share.keep_counted_source(routed.chunk.clone(), &self.kept);
         }
         Some(routed)

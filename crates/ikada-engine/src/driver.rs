@@ -371,13 +371,15 @@ impl Driver {
         true
     }
 
-    /// What the output holds, open or on its way, counts against its share of the memory as what waits in its queue does.
+    /// What the output holds, open or on its way, and its part of what inputs hold, counts against its share of the memory as what waits in its queue does.
     fn tell_what_is_held(&mut self) {
         let waiting: usize = self.waiting.iter().map(|batch| batch.bytes).sum();
         let held = self.guarded(0, |output| output.held());
         let aside = self.aside.len() * COST_THERE;
         let kept = self.to.kept.load(Relaxed);
-        self.to.queue.counts_too(held + waiting + self.bytes_under_way + kept + aside);
+        let (inputs, outputs) = &self.to.input_memory;
+        let read = inputs.used() / outputs;
+        self.to.queue.counts_too(held + waiting + self.bytes_under_way + kept + aside + read);
     }
 
     fn is_full(&mut self) -> bool {

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use crate::courier::Courier;
 use crate::deliver::Destination;
 use crate::driver::{Driver, Stop};
 use crate::inputs::Keeper;
@@ -32,6 +33,9 @@ const CUT_OFF: Duration = Duration::from_secs(1);
 
 /// How long the report waits for receipts of inputs that were cut off: their tasks are still letting go.
 const LAST_RECEIPTS: Duration = Duration::from_secs(1);
+
+/// How long dead letters may take to be brought away, if the grace is over.
+const LAST_LETTERS: Duration = Duration::from_secs(1);
 
 /// How long what ended in a bug rests before it is tried again.
 const AFTER_A_BUG: Duration = Duration::from_secs(1);
@@ -75,6 +79,7 @@ pub struct Engine {
     outputs: JoinSet<()>,
     /// What filters do beside the records, and the flush of what they hold back.
     beside: JoinSet<()>,
+    courier: Option<Arc<Courier>>,
 }
 
 impl Engine {
@@ -84,7 +89,12 @@ impl Engine {
     /// An input cannot open; nothing runs then.
     pub async fn start(pipeline: Pipeline) -> Result<Self, EngineError> {
         let mut engine = Self::assemble(&pipeline);
-        let Pipeline { service, limits, storage, dead_letters, mut inputs, filters, outputs } = pipeline;
+        let Pipeline { service, limits, storage, dead_letters, far_letters, mut inputs, filters, outputs } =
+            pipeline;
+        engine.courier = far_letters.map(|store| Arc::new(Courier::new(store)));
+        if let Some(courier) = &engine.courier {
+            engine.beside.spawn(courier.clone().run());
+        }
         let mut exits = Vec::new();
         let mut processors = Vec::new();
         for (number, mut slot) in outputs.into_iter().enumerate() {
@@ -97,12 +107,12 @@ impl Engine {
             let backoff = (limits.backoff_base, limits.backoff_cap);
             let mut to =
                 Destination::new(slot.id.clone(), queue.clone(), slot.metrics.clone(), slot.retry, backoff);
-            let letters = dead_letters.as_ref();
-            to.letters = letters.and_then(|(path, limit)| Letters::open(path, *limit, &slot.id, &service));
+            to.letters = Letters::open(dead_letters.as_ref(), engine.courier.clone(), &slot.id, &service);
             to.may_let_go = inputs
                 .iter()
                 .all(|slot| matches!(slot.overflow, OverflowPolicy::Spill | OverflowPolicy::DropOldest));
             to.most_under_way = limits.queue_full / 2;
+            to.input_memory = (service.input_memory.clone(), engine.view.outputs.len());
             let to = Arc::new(to);
             engine.destinations.push(to.clone());
             let alarm = engine.alarm(&slot.id);
@@ -194,6 +204,7 @@ impl Engine {
             inputs: JoinSet::new(),
             outputs: JoinSet::new(),
             beside: JoinSet::new(),
+            courier: None,
         }
     }
 
@@ -248,6 +259,9 @@ impl Engine {
                     "[engine] something blocks a thread and cannot be stopped: the counts below may lack records"
                 );
             }
+        }
+        if let Some(courier) = &self.courier {
+            courier.finish(deadline.max(Instant::now() + LAST_LETTERS)).await;
         }
         self.report().await
     }

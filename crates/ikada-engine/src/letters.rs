@@ -1,16 +1,18 @@
 //! Dead letters: entries that an output will never deliver, kept on disk with the reason.
 //!
 //! They lie as chunk files in a directory of their own, laid out as the disk of a pipeline is: an engine that is started with it as its
-//! [`Storage`](crate::Storage) delivers them anew. Beside each file stands a note in JSON: output, reason, cause, time.
+//! [`Storage`](crate::Storage) delivers them anew. Beside each file stands a note in JSON: output, reason, cause, time. A
+//! [`Courier`], where there is one, takes them further; then they need no directory.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ikada_plugin::{Batch, InstanceId, Part, SendError, Service};
 use ikada_record::{Chunk, ChunkBuilder, DropReason, Receipt};
-use ikada_store::chunks::{ChunkDir, Stored, Sync, note_path};
+use ikada_store::chunks::{ChunkDir, Stored, Sync, encode, note_path};
 use tracing::warn;
+
+use crate::courier::{Courier, Files};
 
 /// The directory of an output's chunks below a pipeline's storage, or below that of the dead letters.
 #[must_use]
@@ -20,37 +22,58 @@ pub fn directory_of(storage: &Path, id: &InstanceId) -> PathBuf {
 }
 
 /// The dead letters of one output.
-#[derive(Debug)]
 pub(crate) struct Letters {
     id: Arc<InstanceId>,
     service: Arc<Service>,
-    dir: Arc<ChunkDir>,
+    shelf: Arc<LetterShelf>,
+}
+
+/// Where they lie.
+struct LetterShelf {
+    id: Arc<InstanceId>,
+    /// Name of the output's directory.
+    name: String,
+    dir: Option<Arc<ChunkDir>>,
     limit: u64,
-    files: Arc<Mutex<VecDeque<Stored>>>,
+    files: Files,
+    courier: Option<Arc<Courier>>,
+    /// Numbers where there is no directory.
+    numbers: ChunkDir,
 }
 
 impl Letters {
-    /// At most `limit` bytes of letters below `path`; `None` with a line if the directory cannot be used.
+    /// At most so many bytes of letters below `place`, from where the courier takes them. `None` if there is neither, with a line if
+    /// the directory cannot be used.
     pub(crate) fn open(
-        path: &Path,
-        limit: u64,
+        place: Option<&(PathBuf, u64)>,
+        courier: Option<Arc<Courier>>,
         id: &Arc<InstanceId>,
         service: &Arc<Service>,
     ) -> Option<Self> {
-        let path = directory_of(path, id);
-        match ChunkDir::open(&path, Sync::Normal) {
-            Ok((dir, files)) => Some(Self {
-                id: id.clone(),
-                service: service.clone(),
-                dir: Arc::new(dir),
-                limit,
-                files: Arc::new(Mutex::new(files.into())),
-            }),
+        let path = directory_of(place.map_or(Path::new(""), |(path, _)| path), id);
+        let opened = place.and_then(|_| match ChunkDir::open(&path, Sync::Normal) {
+            Ok(opened) => Some(opened),
             Err(failed) => {
-                warn!(instance = %id, "could not use {}: {failed}; what is refused is not kept", path.display());
+                warn!(instance = %id, "could not use {}: {failed}; what is refused is not kept there", path.display());
                 None
             }
+        });
+        if opened.is_none() && courier.is_none() {
+            return None;
         }
+        let (dir, found) = opened.map_or((None, Vec::new()), |(dir, found)| (Some(Arc::new(dir)), found));
+        let shelf = LetterShelf {
+            id: id.clone(),
+            name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            dir,
+            limit: place.map_or(u64::MAX, |(_, limit)| *limit),
+            files: Arc::new(Mutex::new(found.iter().cloned().collect())),
+            courier,
+            numbers: ChunkDir::later(&path, Sync::Normal),
+        };
+        // Those that an earlier run could not have brought.
+        found.into_iter().for_each(|stored| shelf.give_away(stored));
+        Some(Self { id: id.clone(), service: service.clone(), shelf: Arc::new(shelf) })
     }
 
     /// Keeps the entries of a batch with these numbers. It is written in the background.
@@ -82,13 +105,15 @@ impl Letters {
             now.secs(),
             now.nanos()
         );
-        let (dir, files, limit, id) = (self.dir.clone(), self.files.clone(), self.limit, self.id.clone());
         let least = u64::try_from(now.secs()).unwrap_or_default() * 1_000_000_000 + u64::from(now.nanos());
+        let shelf = self.shelf.clone();
+        if let Some(courier) = &shelf.courier {
+            courier.announce();
+        }
         let work = move || {
-            for chunk in &chunks {
-                if let Err(failed) = write(&dir, &files, limit, (dir.number_from(least), chunk), &note) {
-                    warn!(instance = %id, "could not keep {} refused records: {failed}", chunk.len());
-                }
+            chunks.iter().for_each(|chunk| shelf.keep(least, chunk, &note));
+            if let Some(courier) = &shelf.courier {
+                courier.written();
             }
         };
         match tokio::runtime::Handle::try_current() {
@@ -98,30 +123,50 @@ impl Letters {
     }
 }
 
-fn write(
-    dir: &ChunkDir,
-    files: &Mutex<VecDeque<Stored>>,
-    limit: u64,
-    (number, chunk): (u64, &Chunk),
-    note: &str,
-) -> std::io::Result<()> {
-    let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut size: u64 = files.iter().map(Stored::size).sum::<u64>() + ChunkDir::size_of(chunk);
-    while size > limit {
-        let Some(oldest) = files.pop_front() else { break };
-        size -= oldest.size();
-        dir.remove(&oldest)?;
-        std::fs::remove_file(note_path(dir.path(), &oldest)).ok();
-        warn!(
-            "the dead letters in {} have reached their limit: {} older records are gone",
-            dir.path().display(),
-            oldest.entries()
-        );
+impl LetterShelf {
+    /// Writes a chunk and its note; without a directory that takes it, the courier keeps it in memory.
+    fn keep(&self, least: u64, chunk: &Chunk, note: &str) {
+        let written = match &self.dir {
+            Some(dir) => self.write(dir, (dir.number_from(least), chunk), note),
+            None => Err(std::io::ErrorKind::NotFound.into()),
+        };
+        match (written, &self.courier) {
+            (Ok(stored), _) => self.give_away(stored),
+            (Err(_), Some(courier)) => {
+                let stored = ChunkDir::stored(self.numbers.number_from(least), chunk);
+                courier.add_memory(&self.name, &stored, encode(chunk).into(), note.to_owned());
+            }
+            (Err(failed), None) => {
+                warn!(instance = %self.id, "could not keep {} refused records: {failed}", chunk.len());
+            }
+        }
     }
-    let stored = dir.write(number, chunk)?;
-    dir.note(&stored, note)?;
-    files.push_back(stored);
-    Ok(())
+
+    fn give_away(&self, stored: Stored) {
+        if let (Some(courier), Some(dir)) = (&self.courier, &self.dir) {
+            courier.add_file(&self.name, dir, stored, &self.files);
+        }
+    }
+
+    fn write(&self, dir: &ChunkDir, (number, chunk): (u64, &Chunk), note: &str) -> std::io::Result<Stored> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut size: u64 = files.iter().map(Stored::size).sum::<u64>() + ChunkDir::size_of(chunk);
+        while size > self.limit {
+            let Some(oldest) = files.pop_front() else { break };
+            size -= oldest.size();
+            dir.remove(&oldest)?;
+            std::fs::remove_file(note_path(dir.path(), &oldest)).ok();
+            warn!(
+                "the dead letters in {} have reached their limit: {} older records are gone",
+                dir.path().display(),
+                oldest.entries()
+            );
+        }
+        let stored = dir.write(number, chunk)?;
+        dir.note(&stored, note)?;
+        files.push_back(stored.clone());
+        Ok(stored)
+    }
 }
 
 /// The entries with these numbers, by chunk they came in.

@@ -43,6 +43,7 @@
 mod aside;
 mod backoff;
 mod chain;
+mod courier;
 mod deliver;
 mod driver;
 mod engine;

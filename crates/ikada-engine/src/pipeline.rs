@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ikada_plugin::{
-    Filter, FilterMetrics, Input, InputMetrics, InstanceId, Output, OutputMetrics, RetryLimit, Service,
+    Filter, FilterMetrics, Input, InputMetrics, InstanceId, LetterStore, Output, OutputMetrics, RetryLimit,
+    Service,
 };
 use ikada_record::Ledger;
 use ikada_route::Matcher;
@@ -130,6 +131,8 @@ pub struct Pipeline {
     pub storage: Option<Storage>,
     /// Where what an output refuses or gives up is kept, if it is, and how many bytes of it for each output.
     pub dead_letters: Option<(PathBuf, u64)>,
+    /// Where dead letters are brought, if they are. Their files are only on the way then.
+    pub far_letters: Option<Arc<dyn LetterStore>>,
     /// The inputs.
     pub inputs: Vec<InputSlot>,
     /// The filters, in order.

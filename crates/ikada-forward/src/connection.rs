@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use ikada_plugin::MemoryShare;
 use ikada_record::Receipt;
 use tokio::task::{JoinHandle, coop};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -35,6 +36,9 @@ const SLACK: usize = 512;
 const QUIET: Duration = Duration::from_millis(50);
 /// How long a TCP peer that never falls silent is read, at a stop.
 const DRAIN: Duration = Duration::from_secs(1);
+
+/// Bytes that are read at once while the memory of all inputs is full.
+const LITTLE: usize = 4 * 1024;
 
 /// How long answers may still be written to a peer that sent a bad frame.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -61,6 +65,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection, peer: Pee
         pace: Pace::new(Instant::now()),
         rests: true,
         answers: Answers { acks: acks.clone(), writer: None },
+        share: shared.cx.service.input_memory.share(),
+        went_on: Instant::now(),
         shared,
         peer,
     };
@@ -114,6 +120,10 @@ struct Reader {
     pace: Pace,
     /// Whether resting is allowed: nobody waits for answers.
     rests: bool,
+    /// What of the memory of all inputs is in use here.
+    share: MemoryShare,
+    /// When bytes came last.
+    went_on: Instant,
     answers: Answers,
 }
 
@@ -150,6 +160,9 @@ impl Reader {
                 flush.as_mut().reset(due);
             }
             let quiet = self.quiet_until();
+            let holds_much = self.share.holds_much();
+            let given_up =
+                (holds_much && self.share.is_pressed()).then(|| self.went_on + self.share.patience());
             tokio::select! {
                 biased;
                 readable = self.socket.readable() => if readable.is_err() { return Ok(()) },
@@ -163,6 +176,8 @@ impl Reader {
                     continue;
                 }
                 () = until(quiet) => return Ok(()),
+                () = until(given_up) => return Err(self.no_memory()),
+                () = self.share.wanted(), if holds_much && given_up.is_none() => continue,
             }
             let now = Instant::now();
             let fed = match self.read_once(now) {
@@ -174,11 +189,20 @@ impl Reader {
                 Err(End) => return Ok(()),
             };
             let (records, bytes) = (fed.records, fed.bytes as usize);
+            self.went_on = now;
             self.book(fed)?;
+            self.count_held();
+            if self.share.is_full() {
+                self.decoder.relieve(now);
+            }
             if self.decoder.due().is_some_and(|due| due <= now) {
                 self.decoder.tick(now);
             }
             self.hand_over().await;
+            self.count_held();
+            if self.share.holds_much() && !self.share.room().await {
+                return Err(self.no_memory());
+            }
             match self.pace.rest(now, records, bytes, self.shared.cx.flush.every()) {
                 Some(rest) if self.rests && self.stopping.is_none() => {
                     self.socket.step_aside();
@@ -192,6 +216,17 @@ impl Reader {
                 _ => self.socket.come_back(),
             }
         }
+    }
+
+    /// Says what is in use.
+    fn count_held(&mut self) {
+        let held = if self.held.is_empty() { 0 } else { self.held.capacity() };
+        self.share.set(held, self.decoder.size());
+    }
+
+    fn no_memory(&self) -> FrameError {
+        self.shared.cx.metrics.malformed.add(1);
+        FrameError::NoMemory { held: self.held.len() }
     }
 
     /// When a TCP peer that says nothing any more counts as done.
@@ -218,32 +253,41 @@ impl Reader {
         {
             return Err(End);
         }
-        if self.held.len() > READ / 2 || self.decoder.needed() > READ {
+        let is_full = self.share.is_full();
+        if self.held.len() > READ / 2 || (self.decoder.needed() > READ && !is_full) {
             return self.read_held(now);
         }
-        let mut buf = SPARE.take().unwrap_or_default();
+        // A thread's spare buffer would soon be as large as ever.
+        let mut buf = if is_full { BytesMut::new() } else { SPARE.take().unwrap_or_default() };
         buf.clear();
-        buf.reserve(READ);
+        buf.reserve(if is_full { self.held.len() + LITTLE } else { READ });
         buf.extend_from_slice(&self.held);
         let looked = self.socket.look(&mut buf);
         let fed = match looked {
             Ok(Looked::Bytes(_)) => {
                 let fed = self.decoder.feed(&mut buf, now);
-                self.held = keep(&buf, self.decoder.needed());
+                self.held = self.keep(&buf);
                 Ok(Some(fed))
             }
             Ok(Looked::Empty) => Ok(None),
             Ok(Looked::End) | Err(_) => Err(End),
         };
-        SPARE.set(Some(buf));
+        if !is_full {
+            SPARE.set(Some(buf));
+        }
         fed
     }
 
     /// Reads more of a large frame, into a buffer of its own size, so that it can be shared without moving it.
     fn read_held(&mut self, now: Instant) -> Result<Option<Fed>, End> {
         if self.held.len() == self.held.capacity() {
-            let missing = self.decoder.needed().saturating_sub(self.held.len()) + SLACK;
-            self.held.reserve(missing.max(self.held.len().min(1 << 20)).max(READ));
+            let (len, missing) =
+                (self.held.len(), self.decoder.needed().saturating_sub(self.held.len()) + SLACK);
+            self.held.reserve(match (self.share.is_ample(missing), self.share.is_full()) {
+                (true, _) => missing.max(len.min(1 << 20)).max(READ),
+                (false, false) => len.max(READ),
+                (false, true) => LITTLE,
+            });
         }
         match self.socket.look(&mut self.held) {
             Ok(Looked::Bytes(_)) => {}
@@ -257,9 +301,20 @@ impl Reader {
         let before = self.held.len();
         let fed = self.decoder.feed(&mut self.held, now);
         if self.held.len() < before {
-            self.held = keep(&self.held, self.decoder.needed());
+            self.held = self.keep(&self.held);
         }
         fed
+    }
+
+    /// The beginning of a frame in a buffer that fits it: exactly, or with room for all of a large frame if there is plenty.
+    fn keep(&self, rest: &[u8]) -> BytesMut {
+        let needed = self.decoder.needed();
+        if needed <= READ || !self.share.is_ample(needed) {
+            return BytesMut::from(rest);
+        }
+        let mut held = BytesMut::with_capacity(needed + SLACK);
+        held.extend_from_slice(rest);
+        held
     }
 
     /// Counts what a read brought, and says what was wrong with it.
@@ -334,16 +389,6 @@ async fn until(then: Option<Instant>) {
 
 /// The peer writes no more.
 struct End;
-
-/// The beginning of a frame in a buffer that fits it: exactly, or with room for all of a large frame.
-fn keep(rest: &[u8], needed: usize) -> BytesMut {
-    if needed <= READ {
-        return BytesMut::from(rest);
-    }
-    let mut held = BytesMut::with_capacity(needed + SLACK);
-    held.extend_from_slice(rest);
-    held
-}
 
 /// The side that answers.
 struct Answers {

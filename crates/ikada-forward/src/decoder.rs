@@ -147,6 +147,23 @@ impl Decoder {
         self.flush();
     }
 
+    /// Makes everything ready at once, unfinished lines in pieces: memory is short. More may come.
+    pub fn relieve(&mut self, now: Instant) {
+        if let Some(joiner) = &mut self.joiner {
+            joiner.let_go();
+            self.late = add(self.late, self.take_joined(now));
+        }
+        self.flush();
+    }
+
+    /// Bytes of entries that are not handed over: gathered, kept for their line, ready.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let ready: usize = self.ready.iter().map(|ready| ready.chunk.size()).sum();
+        let kept = self.joiner.as_ref().map_or(0, Joiner::size);
+        ready + kept + self.plain.size() + self.answered.size()
+    }
+
     /// Entries, and their bytes, that [`Decoder::tick`] and [`Decoder::finish`] have taken in since this was asked last.
     pub fn take_late(&mut self) -> (u64, u64) {
         std::mem::take(&mut self.late)

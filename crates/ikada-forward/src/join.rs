@@ -157,12 +157,22 @@ impl Joiner {
         }
     }
 
-    /// Lets go of everything: nothing more will come.
-    pub(crate) fn end(&mut self) {
+    /// Lets go of all that is kept. What still comes of these lines passes at once.
+    pub(crate) fn let_go(&mut self) {
         for at in 0..self.lines.len() {
             self.give_up(at);
         }
+    }
+
+    /// Lets go of everything: nothing more will come.
+    pub(crate) fn end(&mut self) {
+        self.let_go();
         self.lines.clear();
+    }
+
+    /// Bytes of pieces that are kept.
+    pub(crate) fn size(&self) -> usize {
+        self.lines.iter().map(|line| line.size).sum()
     }
 
     /// What goes on, in order.
@@ -206,6 +216,7 @@ impl Joiner {
     fn give_up(&mut self, at: usize) {
         let line = &mut self.lines[at];
         line.is_given_up = true;
+        line.size = 0;
         let mut pieces = std::mem::take(&mut line.pieces);
         pieces.sort_by_key(|piece| piece.ordinal);
         for Piece { time, record, .. } in pieces {

@@ -11,6 +11,8 @@ use ikada_record::Timestamp;
 use ikada_record::json::JsonStyle;
 use tokio::time::Instant;
 
+use crate::InputMemory;
+
 /// The three kinds of plugins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -131,6 +133,8 @@ pub struct Service {
     pub variables: Variables,
     /// Groups of servers.
     pub groups: ServerGroups,
+    /// What inputs may hold of what they have not handed over.
+    pub input_memory: Arc<InputMemory>,
 }
 
 /// Groups of servers by the word with which outputs name them: that of a file, or their own.
@@ -177,6 +181,7 @@ impl Default for Service {
             config_dir: PathBuf::new(),
             variables: Variables::default(),
             groups: ServerGroups::default(),
+            input_memory: Arc::default(),
         }
     }
 }

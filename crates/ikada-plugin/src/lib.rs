@@ -55,6 +55,7 @@ mod exposition;
 mod filter;
 mod gather;
 mod input;
+mod memory;
 mod metrics;
 mod outcome;
 mod output;
@@ -67,9 +68,10 @@ pub use exposition::{Families, Family, MetricType, OwnMetrics};
 pub use filter::{Effects, Emitted, EntryContext, Filter, Held, Verdict};
 pub use gather::Gatherer;
 pub use input::{Dispatch, Input, InputContext, InputError, OnFull, Router};
+pub use memory::{ALWAYS, InputMemory, MemoryShare};
 pub use metrics::{Counter, FileMetrics, FilterMetrics, InputMetrics, OutputMetrics};
 pub use outcome::{EntrySet, Outcome, SendError};
-pub use output::{Batch, Delivery, Output, Part, RetryLimit, Routed, add_part};
+pub use output::{Batch, Delivery, LetterStore, Output, Part, RetryLimit, Routed, add_part};
 
 /// A future that is owned, boxed and may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

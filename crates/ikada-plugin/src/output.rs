@@ -7,10 +7,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ikada_record::{Chunk, DropReason, Share, Tag, Timestamp};
 use tokio::time::Instant;
 
-use crate::{BoxFuture, Outcome};
+use crate::{BoxFuture, Outcome, SendError};
 
 /// A chunk on its way to one output.
 #[derive(Debug)]
@@ -142,4 +143,16 @@ pub enum RetryLimit {
     Unlimited,
     /// As often as the configuration says; 0 is `no_retries`.
     Times(u32),
+}
+
+/// A place far away for what outputs refuse, as a prefix in a bucket.
+pub trait LetterStore: Send + Sync {
+    /// Makes one attempt to write an object under this name; the same name again overwrites it.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any await; whether it was written is then unknown.
+    fn put<'a>(&'a self, name: &'a str, body: Bytes) -> BoxFuture<'a, Result<(), SendError>>;
+
+    /// What people call the place.
+    fn place(&self) -> &str;
 }

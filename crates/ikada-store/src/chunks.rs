@@ -284,6 +284,14 @@ pub fn note_path(dir: &Path, stored: &Stored) -> PathBuf {
     dir.join(format!("{}.json", stored.name()))
 }
 
+/// The bytes of a chunk's file.
+#[must_use]
+pub fn encode(chunk: &Chunk) -> Vec<u8> {
+    let mut bytes = head(chunk);
+    bytes.extend_from_slice(chunk.data());
+    bytes
+}
+
 /// Reads a chunk from a directory without opening it; its receipt is nobody's.
 ///
 /// # Errors
@@ -386,9 +394,7 @@ mod tests {
     #[test]
     fn a_file_cut_anywhere_or_with_any_bit_of_its_head_flipped_is_damaged() {
         let whole = chunk("app.log", 4);
-        let mut bytes = head(&whole);
-        let head_len = bytes.len();
-        bytes.extend_from_slice(whole.data());
+        let (bytes, head_len) = (encode(&whole), head(&whole).len());
         assert!(decode(Bytes::from(bytes.clone()), 4).is_ok());
         for len in 0..bytes.len() {
             assert!(decode(Bytes::copy_from_slice(&bytes[..len]), 4).is_err(), "cut at {len}");

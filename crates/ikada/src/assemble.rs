@@ -41,6 +41,7 @@ pub fn assemble(loaded: &mut Loaded, registry: &Registry, dry_run: bool) -> Asse
         config_dir: loaded.main_dir().to_path_buf(),
         variables: Variables(loaded.variables().into()),
         groups: parts::groups(&config),
+        input_memory: Arc::new(holding::input_memory(&config.service)),
         ..Service::default()
     });
     checks::look_over(&config, &mut loaded.diagnostics);
@@ -51,6 +52,7 @@ pub fn assemble(loaded: &mut Loaded, registry: &Registry, dry_run: bool) -> Asse
     };
     let storage = holding::storage(&config.service);
     let dead_letters = holding::dead_letters(&config.service, &mut loaded.diagnostics);
+    let far_letters = holding::far_letters(&config.service, &service.hostname, &mut loaded.diagnostics);
     let parsers = Arc::new(parsers::parsers_of(&config.parsers, &mut loaded.diagnostics));
     let mut work = Work {
         found: &mut loaded.diagnostics,
@@ -67,7 +69,7 @@ pub fn assemble(loaded: &mut Loaded, registry: &Registry, dry_run: bool) -> Asse
     let outputs = config.outputs.into_iter().filter_map(|instance| work.output(instance)).collect();
     let levels = work.levels;
     Assembled {
-        pipeline: Pipeline { service, limits, storage, dead_letters, inputs, filters, outputs },
+        pipeline: Pipeline { service, limits, storage, dead_letters, far_letters, inputs, filters, outputs },
         levels,
         service: config.service,
     }

@@ -27,7 +27,8 @@ Usage: ikada dlq list|show|export|replay [-c FILE | --path DIR] [--output NAME]
   replay   sends the records anew to the outputs of the configuration (-c); what is refused again comes back
 
   -c, --config FILE   the configuration whose dead letters are meant
-  --path DIR          the directory of the dead letters (`storage.rejected.path`)
+  --path DIR          the directory of the dead letters (`storage.rejected.path`), or a copy of those in S3:
+                      `aws s3 sync s3://BUCKET/PREFIX/HOST DIR`
   --output NAME       only those of this output
   --grace SECONDS     how long a replay may take (default 60)
 ";
@@ -217,7 +218,9 @@ fn replay(args: &Args, registry: &Registry) -> anyhow::Result<Exit> {
     assembled.pipeline.inputs.clear();
     assembled.pipeline.filters.clear();
     assembled.pipeline.storage = Some(Storage { path: moved.clone(), sync: Sync::Normal });
-    assembled.pipeline.dead_letters = Some((place.clone(), u64::MAX));
+    // What is refused again comes back here, and is brought away by the router.
+    (assembled.pipeline.dead_letters, assembled.pipeline.far_letters) =
+        (Some((place.clone(), u64::MAX)), None);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(async {
         let engine = Engine::start(assembled.pipeline).await?;

@@ -1,12 +1,15 @@
 //! Where records wait, and how much of them: what `[SERVICE]` and the instances say about memory and disk.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use ikada_aws::letters::LetterPlace;
 use ikada_config::{ServiceOptions, StorageSync};
 use ikada_diag::{Diagnostic, Diagnostics, codes};
 use ikada_engine::{Limits, OverflowPolicy, Pipeline, Storage};
 use ikada_options::{InputCommon, Overflow, StorageType};
+use ikada_plugin::{InputMemory, LetterStore};
 use ikada_store::chunks::Sync;
 
 use crate::memory;
@@ -28,13 +31,16 @@ const LETTERS: u64 = 100_000_000;
 
 /// Where dead letters are kept and how many bytes of them, if they are.
 pub(crate) fn dead_letters(service: &ServiceOptions, found: &mut Diagnostics) -> Option<(PathBuf, u64)> {
-    if !service.storage_keep_rejected {
+    let go_far = service.ikada_dlq_s3_bucket.is_some();
+    if !service.storage_keep_rejected && !go_far {
         return None;
     }
     let path = &service.storage_rejected_path;
     let path = match &service.storage_path {
         Some(root) => root.value.join(path),
         None if path.is_absolute() => path.clone(),
+        // They wait in memory.
+        None if go_far => return None,
         None => {
             let message = "`storage.keep.rejected` has no effect: there is no directory";
             let help = "say where: `storage.path /var/lib/ikada` in [SERVICE]";
@@ -46,14 +52,26 @@ pub(crate) fn dead_letters(service: &ServiceOptions, found: &mut Diagnostics) ->
     Some((path, limit.unwrap_or(u64::MAX)))
 }
 
+/// The bucket that dead letters are brought to, if they are.
+pub(crate) fn far_letters(
+    service: &ServiceOptions,
+    hostname: &str,
+    found: &mut Diagnostics,
+) -> Option<Arc<dyn LetterStore>> {
+    let place = LetterPlace {
+        bucket: service.ikada_dlq_s3_bucket.clone()?,
+        prefix: format!("{}/{}", service.ikada_dlq_s3_prefix.trim_end_matches('/'), hostname),
+        region: service.ikada_dlq_s3_region.clone(),
+        endpoint: service.ikada_dlq_s3_endpoint.clone(),
+        role_arn: service.ikada_dlq_s3_role_arn.clone(),
+    };
+    Some(Arc::new(place.open(found)?))
+}
+
 /// Bounds and times. `is_set` says whether the configuration writes a key of `[SERVICE]`.
 pub(crate) fn limits(service: &ServiceOptions, is_set: impl Fn(&str) -> bool, outputs: usize) -> Limits {
     let usual = Limits::default();
-    let budget = match &service.ikada_memory_limit {
-        Some(limit) if limit.value.0 > 0 => usize::try_from(limit.value.0).unwrap_or(usize::MAX),
-        _ => memory::budget(),
-    };
-    let queue_full = (budget / outputs.max(1)).max(LEAST);
+    let queue_full = (budget(service) / outputs.max(1)).max(LEAST);
     let written = |key: &str, value: Duration, usual: Duration| if is_set(key) { value } else { usual };
     Limits {
         queue_full,
@@ -64,6 +82,19 @@ pub(crate) fn limits(service: &ServiceOptions, is_set: impl Fn(&str) -> bool, ou
         backoff_cap: written("scheduler.cap", service.scheduler_cap.0, usual.backoff_cap),
         ..usual
     }
+}
+
+/// Memory for all that waits.
+fn budget(service: &ServiceOptions) -> usize {
+    match &service.ikada_memory_limit {
+        Some(limit) if limit.value.0 > 0 => usize::try_from(limit.value.0).unwrap_or(usize::MAX),
+        _ => memory::budget(),
+    }
+}
+
+/// The part of it that inputs may take for what they have not handed over. What they take of it, the queues have less.
+pub(crate) fn input_memory(service: &ServiceOptions) -> InputMemory {
+    InputMemory::new((budget(service) / 4).max(LEAST / 4), service.ikada_stall_limit.0)
 }
 
 /// Says where records wait when an output is stuck, for a start's first lines.

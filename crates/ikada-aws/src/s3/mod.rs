@@ -91,6 +91,8 @@ use ikada_plugin::registry::{BuildContext, OutputPlugin};
 pub use compress::{Method, Stream};
 pub use encode::Encoder;
 pub use options::{Checksum, Compression, Encryption, Exhausted, Format, ObjectHeaders, S3Options};
+pub(crate) use sdk::{ObjectHead, S3Bucket};
+pub(crate) use store::ObjectStore;
 
 /// The output as the registry knows it.
 pub(crate) fn plugin() -> OutputPlugin {

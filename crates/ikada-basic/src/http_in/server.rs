@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use ikada_msgpack::{MapView, write};
-use ikada_plugin::{Gatherer, InputContext, OnFull};
+use ikada_plugin::{Gatherer, InputContext, MemoryShare, OnFull};
 use ikada_record::accessor::Accessor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -135,7 +135,9 @@ impl Server {
         let Some(content) = Content::of(content) else {
             return Err(Refusal::bad("invalid 'Content-Type'"));
         };
-        let bytes = self.read(body).await?;
+        // Given back when the records are handed over.
+        let mut memory = cx.service.input_memory.share();
+        let bytes = self.read(body, &mut memory).await?;
         if bytes.is_empty() {
             return Err(Refusal::bad("no payload found"));
         }
@@ -149,9 +151,9 @@ impl Server {
         Ok(())
     }
 
-    async fn read(&self, body: Incoming) -> Result<Bytes, Refusal> {
-        match timeout(BODY, Limited::new(body, self.limit).collect()).await {
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+    async fn read(&self, body: Incoming, memory: &mut MemoryShare) -> Result<Bytes, Refusal> {
+        match timeout(BODY, whole(Limited::new(body, self.limit), memory)).await {
+            Ok(Ok(body)) => body,
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
                 Err(Refusal::too_large(self.limit))
             }
@@ -181,6 +183,24 @@ impl Server {
             adder.add(tag, clock, &extended);
         }
     }
+}
+
+/// All of a body, unless the bodies of others fill the memory: then the client is to come again.
+async fn whole(
+    mut body: Limited<Incoming>,
+    memory: &mut MemoryShare,
+) -> Result<Result<Bytes, Refusal>, Box<dyn std::error::Error + Send + Sync>> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        bytes.extend_from_slice(&data);
+        memory.set(bytes.capacity(), 0);
+        if memory.holds_much() && !memory.room().await {
+            let message = "the bodies of other requests fill the memory (`ikada.memory_limit`)".into();
+            return Ok(Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, message }));
+        }
+    }
+    Ok(Ok(bytes.freeze()))
 }
 
 /// A header's text, empty if there is none.

@@ -28,6 +28,9 @@ pub(crate) trait Protocol: Send + Sync + 'static {
         bytes: &[u8],
         gatherer: &mut Gatherer,
     ) -> bool;
+
+    /// Lets go of what a connection does not need until bytes come. Returns the memory that its beginning of a message or line takes.
+    fn tidy(&self, stream: &mut Self::Stream) -> usize;
 }
 
 /// Adds entries to a gatherer and counts them, once for all when it goes.

@@ -1,12 +1,16 @@
 //! Connections: accepting, reading, ending.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 
 use ikada_plugin::{Gatherer, InputContext, InputError, OnFull, bugs};
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
@@ -26,6 +30,9 @@ const READ: usize = 16 * 1024;
 
 /// Time without accepting after the system refused a connection, or after a bug.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes that are read at once while the memory of all inputs is full.
+const LITTLE: usize = 4 * 1024;
 
 /// How long a client may be silent, at a stop, until it counts as done.
 const QUIET: Duration = Duration::from_millis(50);
@@ -182,16 +189,51 @@ pub(crate) async fn shake_hands(
     None
 }
 
+thread_local! {
+    /// What is read goes through here: a connection that waits holds no buffer.
+    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Reads once, and gives what was read to the protocol; no bytes are the end. Whether the connection is to go on.
+///
+/// # Cancel safety
+/// Cancel safe: what was read has been taken.
+async fn read_once<P: Protocol>(
+    protocol: &P,
+    socket: &mut (impl AsyncRead + Unpin),
+    most: usize,
+    mut take: impl FnMut(&P, &[u8]) -> bool,
+) -> bool {
+    poll_fn(|task| {
+        ROOM.with_borrow_mut(|room| {
+            room.resize(READ, 0);
+            let mut buf = ReadBuf::new(&mut room[..most]);
+            // A connection that breaks has ended: what came over it counts.
+            match ready!(Pin::new(&mut *socket).poll_read(task, &mut buf)) {
+                Ok(()) => {}
+                Err(_) => buf.clear(),
+            }
+            let is_end = buf.filled().is_empty();
+            Poll::Ready(take(protocol, buf.filled()) && !is_end)
+        })
+    })
+    .await
+}
+
 async fn serve<P: Protocol>(protocol: &P, mut socket: impl AsyncRead + Unpin, peer: &str, cx: &InputContext) {
     let mut gatherer = Gatherer::new(cx.flush);
     let mut stream = protocol.begin();
-    let mut buf = vec![0; READ];
+    let (mut memory, mut went_on) = (cx.service.input_memory.share(), Instant::now());
     // When reading ends at the latest, once the input stops.
     let mut latest: Option<Instant> = None;
     loop {
         let due = gatherer.due();
         let quiet = latest.map(|latest| latest.min(Instant::now() + QUIET));
-        let len = tokio::select! {
+        let holds_much = memory.holds_much();
+        let given_up = (holds_much && memory.is_pressed()).then(|| went_on + memory.patience());
+        let most = if memory.is_full() { LITTLE } else { READ };
+        let take = |protocol: &P, bytes: &[u8]| protocol.take(cx, peer, &mut stream, bytes, &mut gatherer);
+        let goes_on = tokio::select! {
             biased;
             () = cx.stop.cancelled(), if latest.is_none() => {
                 latest = Some(Instant::now() + DRAIN);
@@ -199,17 +241,45 @@ async fn serve<P: Protocol>(protocol: &P, mut socket: impl AsyncRead + Unpin, pe
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 hand_over::all(cx, &mut gatherer, OnFull::Pace).await;
+                memory.set(protocol.tidy(&mut stream), 0);
                 continue;
             }
-            // A connection that breaks has ended: what came over it counts.
-            read = socket.read(&mut buf) => read.unwrap_or(0),
-            () = sleep_until(quiet.unwrap_or_else(Instant::now)), if quiet.is_some() => 0,
+            goes_on = read_once(protocol, &mut socket, most, take) => goes_on,
+            () = sleep_until(quiet.unwrap_or_else(Instant::now)), if quiet.is_some() => {
+                protocol.take(cx, peer, &mut stream, &[], &mut gatherer);
+                false
+            }
+            () = sleep_until(given_up.unwrap_or_else(Instant::now)), if given_up.is_some() => {
+                no_memory(cx, peer);
+                protocol.take(cx, peer, &mut stream, &[], &mut gatherer);
+                break;
+            }
+            () = memory.wanted(), if holds_much && given_up.is_none() => continue,
         };
-        let sound = protocol.take(cx, peer, &mut stream, &buf[..len], &mut gatherer);
-        hand_over::full(cx, &mut gatherer, OnFull::Pace).await;
-        if len == 0 || !sound || latest.is_some_and(|latest| Instant::now() >= latest) {
+        went_on = Instant::now();
+        memory.set(protocol.tidy(&mut stream), gatherer.size());
+        match memory.is_full() {
+            true => hand_over::all(cx, &mut gatherer, OnFull::Pace).await,
+            false => hand_over::full(cx, &mut gatherer, OnFull::Pace).await,
+        }
+        memory.set(memory.held(), gatherer.size());
+        if !goes_on || latest.is_some_and(|latest| Instant::now() >= latest) {
+            break;
+        }
+        if memory.holds_much() && !memory.room().await {
+            no_memory(cx, peer);
+            protocol.take(cx, peer, &mut stream, &[], &mut gatherer);
             break;
         }
     }
     hand_over::all(cx, &mut gatherer, OnFull::Pace).await;
+}
+
+/// Tells of a connection that ends because the memory for beginnings is full.
+fn no_memory(cx: &InputContext, peer: &str) {
+    cx.metrics.closed_connections.add(1);
+    warn!(
+        instance = %cx.id,
+        "{peer}: closed the connection: what it began last did not go on, and the beginnings of others fill the memory (`ikada.memory_limit`)"
+    );
 }

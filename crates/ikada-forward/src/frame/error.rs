@@ -39,6 +39,14 @@ pub enum FrameError {
         #[source]
         source: EntryError,
     },
+    /// Others hold all the memory that beginnings of frames may take.
+    #[error(
+        "the first {held} bytes of a frame are here, and the beginnings of other frames fill the memory (`ikada.memory_limit`)"
+    )]
+    NoMemory {
+        /// Bytes of the frame that are here.
+        held: usize,
+    },
     /// The option is neither a map nor nil.
     #[error("the option is not a map")]
     Option,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use ikada_aws::fetch::ObjectArn;
-use ikada_config::Instance;
+use ikada_config::{Instance, ServiceOptions};
 use serde_json::{Value, json};
 
 /// What a role must be allowed.
@@ -118,6 +118,20 @@ impl Needs {
             "s3" => s3(policy, output, &place.partition),
             _ => {}
         }
+    }
+
+    /// Adds what dead letters need that are brought to S3.
+    pub fn add_letters(&mut self, service: &ServiceOptions, place: &Place) {
+        let Some(bucket) = &service.ikada_dlq_s3_bucket else { return };
+        let policy = match &service.ikada_dlq_s3_role_arn {
+            Some(role) => {
+                self.task.allow(&["sts:AssumeRole"], role.value.clone());
+                self.assumed.entry(role.value.clone()).or_default()
+            }
+            None => &mut self.task,
+        };
+        let prefix = service.ikada_dlq_s3_prefix.trim_matches('/');
+        policy.allow(&["s3:PutObject"], format!("arn:{}:s3:::{}/{prefix}/*", place.partition, bucket.value));
     }
 
     /// Adds an object that the router itself fetches at its start.

@@ -239,6 +239,7 @@ impl Work<'_, '_> {
         for output in &config.outputs {
             self.needs.add_output(output, &self.place);
         }
+        self.needs.add_letters(&config.service, &self.place);
         let assembled = assemble(&mut loaded, registry, true);
         rules::with_configuration(self.task, self.router, &loaded, &assembled.service, &mut self.found);
         for path in init.files().assumed() {

@@ -113,6 +113,7 @@ pub fn replay(
     }
     pipeline.storage = None;
     pipeline.dead_letters = None;
+    pipeline.far_letters = None;
     run(pipeline)
 }
 
