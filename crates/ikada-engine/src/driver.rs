@@ -61,6 +61,8 @@ pub(crate) struct Driver {
     recalled: Vec<Batch>,
     /// What of lanes in trouble was put on disk.
     aside: Aside,
+    /// Lanes that still fail are not brought back from there before.
+    probe_after: Instant,
     /// The disk did not take what was to be put there.
     disk_refuses: bool,
     /// Evictions of the queue that were seen.
@@ -114,6 +116,7 @@ impl Driver {
             look_again: None,
             recalled: Vec::new(),
             aside: Aside::default(),
+            probe_after: Instant::now(),
             disk_refuses: false,
             evictions: 0,
             abort: CancellationToken::new(),
@@ -279,6 +282,7 @@ impl Driver {
         match aside::put(batch, shelf).await {
             Ok(files) => {
                 self.disk_refuses = false;
+                self.probe_after = Instant::now() + self.to.queue.stall() / 4;
                 files.into_iter().for_each(|waiting| self.aside.add(lane, waiting));
                 true
             }
@@ -312,7 +316,7 @@ impl Driver {
         }
         let now = Instant::now();
         let may_come = |lane: &u64| {
-            !self.to.is_failing(Some(*lane)) || (self.is_idle(*lane) && self.to.open_at(*lane) <= now)
+            !self.to.is_failing(Some(*lane)) || (self.is_idle(*lane) && self.probe_at(*lane) <= now)
         };
         let Some(lane) = self.aside.lanes().find(may_come) else { return false };
         let Some(waiting) = self.aside.take(lane) else { return false };
@@ -324,7 +328,15 @@ impl Driver {
 
     /// When the next lane of which everything is on disk may be tried.
     fn next_probe(&self) -> Option<Instant> {
-        self.aside.lanes().filter(|lane| self.is_idle(*lane)).map(|lane| self.to.open_at(lane)).min()
+        self.aside.lanes().filter(|lane| self.is_idle(*lane)).map(|lane| self.probe_at(lane)).min()
+    }
+
+    /// When a lane of which everything is on disk may be tried.
+    fn probe_at(&self, lane: u64) -> Instant {
+        match self.to.is_failing(Some(lane)) {
+            true => self.to.open_at(lane).max(self.probe_after),
+            false => Instant::now(),
+        }
     }
 
     /// Whether nothing of a lane is under way or waits to be.

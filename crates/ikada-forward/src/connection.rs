@@ -432,7 +432,7 @@ async fn write_answers(acks: Arc<Acks>, mut write: WriteHalf) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
     use ikada_plugin::{
@@ -453,8 +453,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn ten_thousand_idle_connections_cost_some_megabytes() {
+    /// What connections of an input share whose entries go nowhere.
+    pub(crate) fn shared() -> Arc<Shared> {
         let id = InstanceId {
             kind: Kind::Input,
             plugin: "forward".to_owned(),
@@ -471,9 +471,13 @@ mod tests {
             tally: Arc::new(Tally::default()),
             service: Arc::new(Service::default()),
         };
-        let shared = Arc::new(Shared::new(Settings::default(), cx));
+        Arc::new(Shared::new(Settings::default(), cx))
+    }
+
+    #[tokio::test]
+    async fn ten_thousand_idle_connections_cost_some_megabytes() {
         let (stream, _peer) = UnixStream::pair().unwrap();
-        let task = serve(shared, Connection::Unix(stream), Peer::Unix("unix:///s".into()));
+        let task = serve(shared(), Connection::Unix(stream), Peer::Unix("unix:///s".into()));
         // Besides this task, an idle connection holds nothing of its own.
         assert!(size_of_val(&task) < 4096, "{} bytes", size_of_val(&task));
     }

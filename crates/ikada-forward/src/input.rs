@@ -216,3 +216,42 @@ fn admit(shared: &Arc<Shared>, connection: Connection, peer: Peer) {
         task.open.fetch_sub(1, Ordering::Relaxed);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::connection::tests::shared;
+
+    #[tokio::test]
+    async fn a_bug_in_accepting_ends_neither_the_listener_nor_those_who_wait_in_it() {
+        let shared = shared();
+        let listener = listen::tcp("127.0.0.1", 0).await.unwrap();
+        let Listener::Tcp(socket) = &listener else { panic!("it is one of TCP") };
+        let address = socket.local_addr().unwrap();
+        let task = shared.clone();
+        let accepting = tokio::spawn(async move {
+            let is_first = AtomicBool::new(true);
+            let work = || async {
+                if is_first.swap(false, Ordering::Relaxed) {
+                    drop(listener.accept().await);
+                    panic!("the first one is one too many");
+                }
+                accept(&listener, &task).await;
+            };
+            bugs::kept_going(&task.cx, "accepting connections", ACCEPT_PAUSE, work).await;
+        });
+        let clients =
+            [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+        while shared.open.load(Ordering::Relaxed) == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!((shared.cx.metrics.bugs.get(), shared.cx.metrics.restarts.get()), (1, 1));
+        drop(clients);
+        shared.cx.stop.cancel();
+        accepting.await.unwrap();
+    }
+}
