@@ -172,7 +172,7 @@ fn whatever_comes_together_the_books_balance_and_nothing_is_lost() {
         }
     }
     aws.faults().clear();
-    let mut router = Router::start_in(dir.clone(), &config, &[]);
+    let mut router = Router::start_in(dir, &config, &[]);
     let arrived = |service, client: &str| aws.report().client(service, client).cloned();
     wait_for("an empty store", || on_disk(&store) == 0);
     wait_for("the file", || arrived(Service::Firehose, "file").is_some_and(|file| file.distinct == written));

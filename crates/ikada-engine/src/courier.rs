@@ -346,7 +346,7 @@ mod tests {
         courier.add_file("out.0", &dir, stored.clone(), &files);
         let bytes = std::fs::read(place.path().join(stored.name())).unwrap();
         let work = tokio::spawn(courier.clone().run());
-        while courier.list().len() > 0 {
+        while !courier.list().is_empty() {
             sleep(Duration::from_millis(100)).await;
         }
         let name = format!("outputs/out.0/{}", stored.name());
