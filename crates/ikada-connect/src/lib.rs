@@ -5,7 +5,9 @@
 //!
 //! Without TLS a proxy gets the whole URL in the request; over TLS it is asked for a tunnel (`CONNECT`, RFC 9110, section 9.3.6).
 //!
-//! **What it does not know:** options, the environment, TLS, requests.
+//! Both clients [`sign`] requests for AWS.
+//!
+//! **What it does not know:** options, the environment, TLS, where credentials come from.
 //!
 //! ```
 //! use ikada_connect::{Hop, Proxies, Route, WithinTime, tcp};
@@ -28,6 +30,10 @@
 //! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod sigv4;
+
+pub use sigv4::{Scope, sign};
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,7 +1,7 @@
 //! How far the machine's clock is off, as services tell it.
 //!
-//! They refuse a signature whose time is more than five minutes off theirs (S3: fifteen), and the SDK signs with their time from then on.
-//! A machine whose clock is wrong must not be held up for it: a call that was refused is worth repeating at once where this was news.
+//! They refuse a signature whose time is more than five minutes off theirs (S3: fifteen), and the SDK signs with their time from then on,
+//! as a [`Draft`](super::draft) does. A machine whose clock is wrong must not be held up for it: a call that was refused is worth repeating at once where this was news.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,6 +18,12 @@ impl Skew {
     /// In milliseconds.
     pub(crate) fn millis(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// What a service's clock shows at a time of the machine's.
+    pub(crate) fn apply(&self, time: SystemTime) -> SystemTime {
+        let (skew, by) = (self.millis(), Duration::from_millis(self.millis().unsigned_abs()));
+        if skew < 0 { time.checked_sub(by) } else { time.checked_add(by) }.unwrap_or(time)
     }
 
     /// Takes the time at which a service refused a request, where it is far from what was known.
@@ -49,6 +55,11 @@ mod tests {
         skew.follow(SystemTime::now() - 25 * minute);
         let known = skew.millis();
         assert!(known < -24 * 60_000);
+        let now = SystemTime::now();
+        assert_eq!(
+            now.duration_since(skew.apply(now)).unwrap().as_millis(),
+            u128::from(known.unsigned_abs())
+        );
         skew.follow(SystemTime::now() - 26 * minute);
         assert_eq!(skew.millis(), known);
         skew.follow(SystemTime::now());

@@ -21,7 +21,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::header::{DATE, PROXY_AUTHORIZATION};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -38,10 +38,6 @@ const IDLE: Duration = Duration::from_secs(15);
 
 /// No answer is longer: PutRecordBatch's lists a result of some 250 bytes for each of 500 records.
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
-
-/// Put into a request's extensions: makes a shorter answer, that means the same, of one with status 200.
-#[derive(Clone, Copy)]
-pub(crate) struct Shorten(pub(crate) fn(Bytes) -> Bytes);
 
 type Hyper = Client<WithinTime<HttpsConnector<Route<Proxies>>>, SdkBody>;
 
@@ -84,12 +80,34 @@ impl IkadaHttp {
         &self.0.skew
     }
 
+    /// Sends a request and reads its answer whole; `limit` is for its head, and again for the rest.
+    ///
+    /// # Errors
+    /// There is no answer, or none in time.
+    pub(super) async fn exchange(
+        &self,
+        mut request: Request<SdkBody>,
+        limit: Option<Duration>,
+    ) -> Result<Response<Bytes>, ConnectorError> {
+        if let Some(authorization) = self.0.proxies.authorization(request.uri()) {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+        }
+        let answer = within(limit, self.client().request(request)).await?;
+        let (head, body) = answer.map_err(connector_error)?.into_parts();
+        let body = within(limit, Limited::new(body, LONGEST_ANSWER).collect()).await?;
+        let body = body.map_err(ConnectorError::io)?.to_bytes();
+        if let Some(time) = time_of_refusal(head.status, &head.headers) {
+            self.0.skew.follow(time);
+        }
+        Ok(Response::from_parts(head, body))
+    }
+
     /// Gets what is at a URL, whole.
     ///
     /// # Errors
     /// There was no answer within `limit`.
     pub(super) async fn get(&self, url: &str, limit: Duration) -> Result<(StatusCode, Bytes), BoxError> {
-        let request = http::Request::get(url).header("accept", "application/json").body(SdkBody::empty())?;
+        let request = Request::get(url).header("accept", "application/json").body(SdkBody::empty())?;
         let answer = tokio::time::timeout(limit, self.client().request(request)).await??;
         let (head, body) = answer.into_parts();
         let body = tokio::time::timeout(limit, Limited::new(body, LONGEST_ANSWER).collect()).await??;
@@ -151,27 +169,10 @@ impl fmt::Debug for Connector {
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let shorten = request.extension::<Shorten>().copied();
-        let mut request = match request.try_into_http1x() {
-            Ok(request) => request,
-            Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
-        };
-        if let Some(authorization) = self.http.0.proxies.authorization(request.uri()) {
-            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
-        }
-        let answer = self.http.client().request(request);
-        let (limit, skew) = (self.limit, self.http.skew().clone());
+        let (http, limit) = (self.http.clone(), self.limit);
         HttpConnectorFuture::new(async move {
-            let (head, body) = within(limit, answer).await?.map_err(connector_error)?.into_parts();
-            let body = within(limit, Limited::new(body, LONGEST_ANSWER).collect()).await?;
-            let mut body = body.map_err(ConnectorError::io)?.to_bytes();
-            if let Some(time) = time_of_refusal(head.status, &head.headers) {
-                skew.follow(time);
-            }
-            if let Some(Shorten(shorten)) = shorten.filter(|_| head.status == StatusCode::OK) {
-                body = shorten(body);
-            }
-            let answer = http::Response::from_parts(head, SdkBody::from(body));
+            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+            let answer = http.exchange(request, limit).await?.map(SdkBody::from);
             answer.try_into().map_err(|error| ConnectorError::other(BoxError::from(error), None))
         })
     }

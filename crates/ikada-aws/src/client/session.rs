@@ -25,6 +25,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::credentials::{KeptCredentials, chain};
+use super::draft::{Draft, Pen};
 use super::failure::{Failure, FailureKind, classify};
 use super::http::IkadaHttp;
 use super::url_credentials::UrlCredentials;
@@ -166,6 +167,26 @@ impl Session {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.ready.get().map_or(0, |ready| ready.credentials.generation())
+    }
+
+    /// Has the SDK draft a request: `drafting` makes a call with a client that sends nothing.
+    ///
+    /// # Errors
+    /// The SDK did not come as far as to send it: there are no credentials.
+    pub(crate) async fn draft<T, E, C>(&self, drafting: impl FnOnce(Pen) -> C) -> Result<Draft, Failure>
+    where
+        C: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let ready = self.ready().await?;
+        let pen = Pen::default();
+        let drafted = drafting(pen.clone()).await;
+        let limit = self.settings.connect_timeout + self.settings.answer_timeout;
+        match (Draft::new(&pen, &ready.http, &ready.credentials, limit), drafted) {
+            (Some(draft), _) => Ok(draft),
+            (None, Err(error)) => Err(classify(&error)),
+            (None, Ok(_)) => Err(Failure::transient("the SDK has drafted no request")),
+        }
     }
 
     /// Makes a call, and makes it once more if its credentials had ended and there are others now, or if the

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_config::AppName;
-use aws_sdk_cloudwatchlogs::types::RejectedLogEventsInfo;
 use aws_sdk_cloudwatchlogs::{Client, config};
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 use ikada_plugin::{BoxFuture, Clock, Delivery, Outcome, SendError};
 use ikada_record::DropReason;
+use serde::Deserialize;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -18,7 +19,7 @@ use super::go_names::Task;
 use super::names::{write_group, write_stream};
 use super::options::{Creation, LateEvents};
 use crate::calls::{Call, Calls, OneEntry, Taken};
-use crate::client::{Destination, Failure, FailureKind, replace_body};
+use crate::client::{CallError, Destination, Draft, Failure, FailureKind, broken};
 use crate::seldom::Seldom;
 
 /// A log stream.
@@ -60,6 +61,7 @@ pub(super) struct Sender {
     clock: Arc<dyn Clock>,
     task: Task,
     client: OnceCell<Client>,
+    draft: OnceCell<Draft>,
     held_back: Seldom,
     no_entity: Seldom,
 }
@@ -74,6 +76,7 @@ impl Sender {
             clock,
             task,
             client: OnceCell::new(),
+            draft: OnceCell::new(),
             held_back: Seldom::default(),
             no_entity: Seldom::default(),
         }
@@ -92,10 +95,10 @@ impl Sender {
     }
 
     async fn client(&self) -> Result<&Client, Failure> {
-        self.client.get_or_try_init(|| self.connect()).await
+        self.client.get_or_try_init(async || Ok(Client::from_conf(self.config().await?.build()))).await
     }
 
-    async fn connect(&self) -> Result<Client, Failure> {
+    async fn config(&self) -> Result<config::Builder, Failure> {
         let mut config = config::Builder::from(self.destination.session.sdk_config().await?);
         // Without an option the environment's endpoint stays.
         if let Some(url) = &self.destination.endpoint {
@@ -106,56 +109,54 @@ impl Sender {
                 extra.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
             config.set_app_name(AppName::new(format!("ikada-{name}")).ok());
         }
-        Ok(Client::from_conf(config.build()))
+        Ok(config)
     }
 
     /// Sends a body, into a stream that is created if it is missing.
-    async fn send(&self, stream: &Stream, body: Bytes) -> Result<Option<RejectedLogEventsInfo>, Failure> {
-        let client = self.client().await?;
-        match self.put(client, body.clone()).await {
+    async fn send(&self, stream: &Stream, body: Bytes) -> Result<Option<TurnedAway>, Failure> {
+        let session = &self.destination.session;
+        match self.put(&body).await {
             Err(failure) if failure.is("ResourceNotFoundException") => {}
             Err(failure) if failure.is("DataAlreadyAcceptedException") => return Ok(None),
             Ok(info) => {
-                self.creator.retain_existing(&self.destination.session, client, &stream.group).await;
+                self.creator.retain_existing(session, self.client().await?, &stream.group).await;
                 return Ok(info);
             }
             result => {
                 return result.map_err(|failure| failure.hint(|| allow("logs:PutLogEvents", &stream.group)));
             }
         }
-        self.creator.create(&self.destination.session, client, stream).await?;
-        self.put(client, body).await.map_err(|failure| match failure.kind {
+        self.creator.create(session, self.client().await?, stream).await?;
+        self.put(&body).await.map_err(|failure| match failure.kind {
             // It exists, only not everywhere yet.
             FailureKind::Missing => failure.as_transient(),
             _ => failure.hint(|| allow("logs:PutLogEvents", &stream.group)),
         })
     }
 
-    async fn put(&self, client: &Client, body: Bytes) -> Result<Option<RejectedLogEventsInfo>, Failure> {
-        let call = || {
-            let (body, format) = (body.clone(), self.manner.log_format.clone());
-            client
-                .put_log_events()
-                .log_group_name("-")
-                .log_stream_name("-")
-                .set_log_events(Some(Vec::new()))
-                .customize()
-                .mutate_request(move |request| {
-                    replace_body(request, &body);
-                    if let Some(format) = &format {
-                        request.headers_mut().insert("x-amzn-logs-format", format.clone());
-                    }
-                })
-                .send()
-        };
-        let answer = self.destination.session.call(call).await?;
+    async fn put(&self, body: &Bytes) -> Result<Option<TurnedAway>, Failure> {
+        let draft = self.draft.get_or_try_init(|| self.draft()).await?;
+        let answer = self.destination.session.call(|| async move { read(draft.send(body).await?) }).await?;
         if let Some(info) = &answer.rejected_entity_info
             && let Some(times) = self.no_entity.count(1, Instant::now())
         {
-            let reason = info.error_type().as_str();
+            let reason = &info.error_type;
             tracing::warn!(reason, times, "the service took the logs, and did not take what they are of");
         }
         Ok(answer.rejected_log_events_info)
+    }
+
+    async fn draft(&self) -> Result<Draft, Failure> {
+        let config = self.config().await?;
+        // The SDK insists on its own members.
+        let drafting = |pen| {
+            let call = Client::from_conf(config.http_client(pen).build()).put_log_events();
+            call.log_group_name("-").log_stream_name("-").set_log_events(Some(Vec::new())).send()
+        };
+        let draft = self.destination.session.draft(drafting).await?;
+        let Some(format) = &self.manner.log_format else { return Ok(draft) };
+        let format = HeaderValue::from_str(format).map_err(|error| Failure::transient(error.to_string()))?;
+        Ok(draft.with_header(HeaderName::from_static("x-amzn-logs-format"), format))
     }
 
     /// Says what holds logs back until a person helps.
@@ -167,6 +168,37 @@ impl Sender {
             let (group, stream, error) = (&stream.group, &stream.name, &failure.cause);
             tracing::error!(%group, %stream, %error, times, "logs are held back");
         }
+    }
+}
+
+/// What the answer to a call says beyond that it was taken.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    rejected_log_events_info: Option<TurnedAway>,
+    rejected_entity_info: Option<NoEntity>,
+}
+
+/// Which events were not taken, for their time.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TurnedAway {
+    too_old_log_event_end_index: Option<i32>,
+    expired_log_event_end_index: Option<i32>,
+    too_new_log_event_start_index: Option<i32>,
+}
+
+/// Why logs were taken without what they are of.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NoEntity {
+    error_type: String,
+}
+
+fn read(answer: Bytes) -> Result<Answer, CallError> {
+    match answer.is_empty() {
+        true => Ok(Answer::default()),
+        false => serde_json::from_slice(&answer).map_err(|error| broken(error, answer.clone())),
     }
 }
 
@@ -260,7 +292,7 @@ impl EventCall {
     }
 
     /// What a call took; some of its events may have been turned away for their time.
-    fn taken(&self, to: &Stream, info: Option<RejectedLogEventsInfo>, events: &[u32]) -> Taken {
+    fn taken(&self, to: &Stream, info: Option<TurnedAway>, events: &[u32]) -> Taken {
         let Some(info) = info else { return Taken::default() };
         let (old, new) = turned_away(&info, events.len());
         let (&[first, ..], &[.., last]) = (events, events) else { return Taken::default() };
@@ -307,7 +339,7 @@ impl EventCall {
 }
 
 /// How many events at the start of a call of `len` were turned away as too old or expired, and from which on as too new.
-fn turned_away(info: &RejectedLogEventsInfo, len: usize) -> (usize, usize) {
+fn turned_away(info: &TurnedAway, len: usize) -> (usize, usize) {
     let index = |index: Option<i32>| index.and_then(|index| usize::try_from(index).ok());
     let old = index(info.too_old_log_event_end_index).unwrap_or(0);
     let expired = index(info.expired_log_event_end_index).unwrap_or(0);
@@ -322,12 +354,12 @@ mod tests {
 
     #[test]
     fn events_turned_away_stand_at_both_ends() {
-        let info = |old: Option<i32>, expired: Option<i32>, new: Option<i32>| {
-            let info = RejectedLogEventsInfo::builder()
-                .set_too_old_log_event_end_index(old)
-                .set_expired_log_event_end_index(expired)
-                .set_too_new_log_event_start_index(new)
-                .build();
+        let info = |old, expired, new| {
+            let info = TurnedAway {
+                too_old_log_event_end_index: old,
+                expired_log_event_end_index: expired,
+                too_new_log_event_start_index: new,
+            };
             turned_away(&info, 10)
         };
         assert_eq!(info(None, None, None), (0, 10));

@@ -22,13 +22,14 @@
 mod options;
 mod sender;
 
-use aws_sdk_firehose::Client;
 use ikada_options::{Diagnostics, Options, PropertyBag};
 use ikada_plugin::Output;
 use ikada_plugin::registry::{BuildContext, OutputPlugin};
 
 pub use crate::records::{Compression, GoLineOptions, LineOptions, Oversize};
 pub use options::{FirehoseOptions, GoFirehoseOptions};
+
+use sender::Firehose;
 
 /// The outputs as the registry knows them.
 pub(crate) fn plugins() -> [OutputPlugin; 2] {
@@ -40,10 +41,10 @@ pub(crate) fn plugins() -> [OutputPlugin; 2] {
 
 fn build(bag: &mut PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Box<dyn Output>> {
     let settled = FirehoseOptions::parse(bag, diags)?.settle(bag, cx, diags)?;
-    Some(settled.output::<Client>(cx))
+    Some(settled.output::<Firehose>(cx))
 }
 
 fn build_go(bag: &mut PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Box<dyn Output>> {
     let settled = GoFirehoseOptions::parse(bag, diags)?.settle(bag, cx, diags)?;
-    Some(settled.output::<Client>(cx))
+    Some(settled.output::<Firehose>(cx))
 }

@@ -16,13 +16,14 @@
 mod options;
 mod sender;
 
-use aws_sdk_kinesis::Client;
 use ikada_options::{Diagnostics, Options, PropertyBag};
 use ikada_plugin::Output;
 use ikada_plugin::registry::{BuildContext, OutputPlugin};
 
 pub use crate::records::{Compression, GoLineOptions, LineOptions, Oversize};
 pub use options::{GoCompression, GoKinesisOptions, KinesisOptions};
+
+use sender::Kinesis;
 
 /// The outputs as the registry knows them.
 pub(crate) fn plugins() -> [OutputPlugin; 2] {
@@ -34,10 +35,10 @@ pub(crate) fn plugins() -> [OutputPlugin; 2] {
 
 fn build(bag: &mut PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Box<dyn Output>> {
     let settled = KinesisOptions::parse(bag, diags)?.settle(bag, cx, diags)?;
-    Some(settled.output::<Client>(cx))
+    Some(settled.output::<Kinesis>(cx))
 }
 
 fn build_go(bag: &mut PropertyBag, cx: &BuildContext, diags: &mut Diagnostics) -> Option<Box<dyn Output>> {
     let settled = GoKinesisOptions::parse(bag, diags)?.settle(bag, cx, diags)?;
-    Some(settled.output::<Client>(cx))
+    Some(settled.output::<Kinesis>(cx))
 }

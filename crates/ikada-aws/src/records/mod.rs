@@ -22,5 +22,4 @@ pub(crate) use keys::{Dice, Keys};
 pub(crate) use kpl::Kpl;
 pub use options::{Compression, GoLineOptions, LineOptions, Oversize};
 pub(crate) use options::{GoManner, check_stream_name, joined_lines};
-pub(crate) use sender::{Answer, shortened};
 pub(crate) use stream::{RecordService, Settled};

@@ -211,32 +211,9 @@ fn taken(answer: Answer, records: &[u32]) -> Taken {
     taken
 }
 
-/// An answer that says nothing but that everything was taken: 500 ids that nobody looks at need not be read one by one. `none` is the
-/// member that says so, `short` the answer that means the same.
-pub(crate) fn shortened(answer: Bytes, none: &[u8], short: &'static [u8]) -> Bytes {
-    let Some(at) = memchr::memmem::find(&answer, none) else { return answer };
-    match answer.get(at + none.len()) {
-        Some(b',' | b'}') => Bytes::from_static(short),
-        _ => answer,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_an_answer_without_failures_is_shortened() {
-        let is_shortened = |text: &'static str| {
-            shortened(Bytes::from_static(text.as_bytes()), br#""FailedPutCount":0"#, b"{}").len() == 2
-        };
-        assert!(is_shortened(
-            r#"{"Encrypted":false,"FailedPutCount":0,"RequestResponses":[{"RecordId":"x"},{"RecordId":"y"}]}"#
-        ));
-        assert!(is_shortened(r#"{"RequestResponses":[{"RecordId":"x"}],"FailedPutCount":0}"#));
-        assert!(!is_shortened(r#"{"FailedPutCount":1,"RequestResponses":[{"RecordId":"x"}]}"#));
-        assert!(!is_shortened(r#"{"FailedPutCount": 0,"RequestResponses":[{"RecordId":"x"}]}"#));
-    }
 
     #[test]
     fn what_was_too_much_goes_again_at_once_and_what_failed_later() {

@@ -11,6 +11,7 @@ use http::header::{
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use ikada_connect::Scope;
 use ikada_diag::{Diagnostic, Diagnostics, Span, codes};
 use ikada_options::{
     Choice, OptionValue, Options, PropertyBag, Seconds, Secret, Spanned, TlsOptions, ValueError,
@@ -323,8 +324,7 @@ impl HttpOptions {
             missing("aws_region", "ap-northeast-1");
         }
         let settings = SignerSettings {
-            service: self.aws_service.clone()?,
-            region: self.aws_region.clone()?,
+            scope: Scope { region: self.aws_region.clone()?, service: self.aws_service.clone()? },
             profile: self.aws_profile.clone(),
             role: self.aws_role_arn.clone(),
             external_id: self.aws_external_id.clone(),

@@ -11,10 +11,9 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use http::Request;
+use ikada_connect::Scope;
 use ikada_plugin::{Clock, SendError};
 use tokio::sync::Mutex;
 
@@ -27,8 +26,7 @@ const UNDATED: Duration = Duration::from_secs(600);
 /// What the options say.
 #[derive(Debug, Clone)]
 pub(super) struct SignerSettings {
-    pub(super) service: String,
-    pub(super) region: String,
+    pub(super) scope: Scope,
     pub(super) profile: Option<String>,
     pub(super) role: Option<String>,
     pub(super) external_id: Option<String>,
@@ -57,44 +55,13 @@ impl Signer {
     /// Signs a request with these bytes for a body.
     pub(super) async fn sign<B>(&self, request: &mut Request<B>, body: &[u8]) -> Result<(), SendError> {
         let credentials = self.credentials().await?;
-        self.sign_with(request, body, credentials)
+        ikada_connect::sign(request, body, credentials, &self.settings.scope, self.now())
             .map_err(|error| SendError::new(format!("signing: {error}")))
     }
 
     /// Asks for other credentials next time: these were not taken.
     pub(super) async fn forget(&self) {
         self.state.lock().await.kept = None;
-    }
-
-    fn sign_with<B>(
-        &self,
-        request: &mut Request<B>,
-        body: &[u8],
-        credentials: Credentials,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let identity = credentials.into();
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(&self.settings.region)
-            .name(&self.settings.service)
-            .time(self.now())
-            .settings(SigningSettings::default())
-            .build()?
-            .into();
-        let headers: Vec<(String, String)> = request
-            .headers()
-            .iter()
-            .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
-            .collect();
-        let signable = SignableRequest::new(
-            request.method().as_str(),
-            request.uri().to_string(),
-            headers.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-            SignableBody::Bytes(body),
-        )?;
-        let (instructions, _) = sign(signable, &params)?.into_parts();
-        instructions.apply_to_request_http1x(request);
-        Ok(())
     }
 
     fn now(&self) -> SystemTime {
@@ -132,7 +99,7 @@ impl Signer {
             .build_https();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
-            .region(Region::new(settings.region.clone()));
+            .region(Region::new(settings.scope.region.clone()));
         if let Some(profile) = &settings.profile {
             loader = loader.profile_name(profile);
         }
@@ -157,7 +124,7 @@ impl Signer {
         }
         let mut builder = AssumeRoleProvider::builder(role)
             .session_name("ikada")
-            .region(Region::new(self.settings.region.clone()))
+            .region(Region::new(self.settings.scope.region.clone()))
             .configure(&config.build());
         if let Some(id) = &self.settings.external_id {
             builder = builder.external_id(id);
@@ -169,50 +136,5 @@ impl Signer {
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signer").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-    use ikada_record::Timestamp;
-
-    use super::*;
-
-    #[derive(Debug)]
-    struct At(i64);
-
-    impl Clock for At {
-        fn now(&self) -> Timestamp {
-            Timestamp::new(self.0, 0)
-        }
-    }
-
-    /// The case `post-x-www-form-urlencoded` of AWS's own test suite for Signature Version 4.
-    #[test]
-    fn a_request_is_signed_as_aws_s_own_suite_has_it() {
-        let settings = SignerSettings {
-            service: "service".into(),
-            region: "us-east-1".into(),
-            profile: None,
-            role: None,
-            external_id: None,
-            sts_endpoint: None,
-        };
-        let signer = Signer::new(settings, Arc::new(At(1_440_938_160)));
-        let mut request = Request::post("https://example.amazonaws.com/").body(()).unwrap();
-        request
-            .headers_mut()
-            .insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
-        let credentials =
-            Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None, None, "test");
-        signer.sign_with(&mut request, b"Param1=value1", credentials).unwrap();
-        assert_eq!(request.headers()["x-amz-date"], "20150830T123600Z");
-        assert_eq!(
-            request.headers()["authorization"],
-            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, \
-             SignedHeaders=content-type;host;x-amz-date, \
-             Signature=ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a"
-        );
     }
 }
