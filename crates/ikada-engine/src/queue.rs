@@ -63,6 +63,8 @@ struct State {
     progress: Instant,
     /// When the next chunk may come in without a wait, once the output is stuck.
     meter: Instant,
+    /// When the memory was last full and something had to go.
+    overflowed: Option<Instant>,
     draining: bool,
     closed: bool,
 }
@@ -130,6 +132,7 @@ impl Queue {
             tickets: 0,
             progress: Instant::now(),
             meter: Instant::now(),
+            overflowed: None,
             draining: false,
             closed: false,
         };
@@ -313,8 +316,12 @@ impl Queue {
         }
     }
 
-    /// How long a chunk waits to make the memory last, if it does.
+    /// How long a chunk waits to make the memory last, if it does. Once the memory has been full there is nothing to be won: what writes is not
+    /// slowed for an output that stays stuck.
     fn meter(&self, state: &mut State, cost: usize) -> Option<Duration> {
+        if state.overflowed.is_some_and(|at| at >= state.progress) {
+            return None;
+        }
         let now = Instant::now();
         let turn = LASTS.mul_f64(cost as f64 / (self.full() - self.pace).max(1) as f64);
         let delay = state.meter.saturating_duration_since(now);
@@ -518,6 +525,7 @@ impl State {
     /// Lets the oldest chunk go that may, of those that `which` picks; its entries are counted on its share.
     fn evict(&mut self, which: impl Fn(&Item) -> bool) -> Option<Evicted> {
         let at = self.list.iter().position(|item| item.yields && which(item))?;
+        self.overflowed = Some(Instant::now());
         Some(self.remove(at)?.let_go())
     }
 }
@@ -668,8 +676,20 @@ mod tests {
         assert!(start.elapsed() > Duration::from_secs(7), "{:?}", start.elapsed());
         assert!(longest <= Duration::from_millis(1001), "the stall: {longest:?}");
         let before = Instant::now();
-        queue.push(chunk(&ledger, 2500), PACE).await;
-        assert!(before.elapsed() <= METER_MOST);
+        for cost in [2500, 1500, 2000, 1000, 2500, 500, 500, 2500] {
+            queue.push(chunk(&ledger, cost), PACE).await;
+        }
+        assert_eq!(before.elapsed(), Duration::ZERO, "it has been full: who writes is not slowed any more");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        for _ in 0..10 {
+            queue.pop().await.unwrap().share.deliver(1);
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let before = Instant::now();
+        for _ in 0..3 {
+            queue.push(chunk(&ledger, 2500), PACE).await;
+        }
+        assert!(!before.elapsed().is_zero(), "the output has gone on in between");
     }
 
     #[tokio::test(start_paused = true)]
