@@ -92,6 +92,11 @@ pub(crate) enum Filled {
 }
 
 impl Followed {
+    /// Bytes of lines that wait for others.
+    pub(crate) fn held(&self) -> usize {
+        self.joining.as_ref().map_or(0, |joining| joining.held())
+    }
+
     /// The position up to which it was looked at.
     pub(crate) fn reach(&self) -> Place {
         self.skip.unwrap_or(self.place)

@@ -257,7 +257,8 @@ fn start(
     }
     let commits = committer.commits();
     let (metrics, clock) = (cx.metrics.clone(), cx.service.clock.clone());
-    let tailer = Tailer::new(input, settings, cx.flush, commits.clone(), metrics, clock);
+    let memory = cx.service.input_memory.share();
+    let tailer = Tailer::new(input, settings, cx.flush, commits.clone(), metrics, clock, memory);
     let (sender, parcels) = mpsc::channel(PARCELS);
     let mut owner = Owner::new(tailer, signals.clone(), sender);
     owner.begin(rows, past);

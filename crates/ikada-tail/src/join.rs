@@ -149,6 +149,16 @@ impl Joining {
         }
     }
 
+    /// Bytes that wait.
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Self::New(joiner, _) => joiner.held(),
+            Self::Old(OldLines { start: None, .. }) | Self::Docker(DockerLines { start: None, .. }) => 0,
+            Self::Old(lines) => lines.done.0.len() + lines.last.len() + lines.text.len(),
+            Self::Docker(lines) => lines.before.len() + lines.log.len() + lines.after.len(),
+        }
+    }
+
     /// The start of the first line that waits.
     pub(crate) fn start(&self) -> Option<Place> {
         match self {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::mem;
 use std::time::Duration;
 
+use ikada_plugin::ALWAYS;
 use ikada_record::Timestamp;
 use memchr::{memchr, memchr_iter};
 use tokio::time::Instant;
@@ -47,6 +48,7 @@ impl Tailer {
         let mut left = self.settings.turn;
         loop {
             let step = self.step(id, now, &mut left);
+            self.account(now);
             let is_out = self.parcels.has_full() || left == 0;
             match step {
                 Step::On if is_out => {
@@ -60,6 +62,36 @@ impl Tailer {
                 }
             }
         }
+    }
+
+    /// Books what is held in memory. When that fills what inputs may hold, what is whole goes out at once, and where that is not enough the
+    /// longest of the records that wait for further lines as it is.
+    pub(crate) fn account(&mut self, now: Instant) {
+        self.book();
+        if self.memory.is_full() {
+            self.parcels.close_all();
+        }
+        if !self.memory.is_pressed() {
+            return;
+        }
+        let sizes = self.waiting.iter().filter_map(|id| Some((self.files.get(id)?.held(), *id)));
+        let Some((_, id)) = sizes.max().filter(|(size, _)| *size > ALWAYS) else { return };
+        self.let_lines_go(id, None, now);
+        self.counts.cut_records += 1;
+        self.parcels.close_all();
+        self.book();
+        if let Some(name) = self.files.get(&id).map(|file| file.name.clone()) {
+            self.tell_once(
+                &name,
+                "memory",
+                "the memory of all inputs is full: lines that wait for others go on without them",
+            );
+        }
+    }
+
+    fn book(&mut self) {
+        let buffer = self.buf.len().saturating_sub(READ);
+        self.memory.set(self.held + buffer, self.parcels.size());
     }
 
     /// A file that was empty has content: other content may have come and gone in between.
@@ -216,7 +248,7 @@ impl Tailer {
             file.head.grow(from, data);
         }
         let order = Order::of(self.settings.encoding, &file.head);
-        let (tag, shown) = (file.tag.clone(), file.shown.clone());
+        let (tag, shown, held) = (file.tag.clone(), file.shown.clone(), file.held());
         let builder = self.parcels.builder(&tag);
         let (entries, size) = (builder.len(), builder.size());
         let mut taker = Taker {
@@ -241,6 +273,7 @@ impl Tailer {
             self.waiting.insert(id);
         }
         file.joining = joining;
+        self.held = self.held + file.held() - held;
         let records = (builder.len() - entries) as u64;
         let bytes = (builder.size() - size) as u64;
         self.metrics.records.add(records);
@@ -363,6 +396,7 @@ impl Tailer {
             self.waiting.remove(&id);
             return;
         };
+        let held = file.held();
         let Some(joining) = &mut file.joining else { return };
         let builder = self.parcels.builder(&file.tag);
         let (entries, size) = (builder.len(), builder.size());
@@ -370,6 +404,7 @@ impl Tailer {
         let until = until.map(|until| until.saturating_duration_since(self.born));
         joining.flush(&self.settings.making, until, file.place.offset, &mut emit);
         self.counts.cut_records += emit.cuts;
+        self.held = self.held + joining.held() - held;
         if joining.start().is_none() {
             self.waiting.remove(&id);
         }

@@ -100,6 +100,7 @@ impl Owner {
                 self.tailer.parcels.close_all();
             }
             self.hand_over();
+            self.tailer.account(now);
             self.tailer.show_counts();
             if self.tailer.settings.exit_on_eof && !self.tailer.has_ready() && !self.is_scan_wanted {
                 break true;

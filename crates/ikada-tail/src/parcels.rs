@@ -17,6 +17,9 @@ use crate::identity::Place;
 /// Size at which a parcel goes out without waiting for the flush.
 pub(crate) const FULL: usize = 256 * 1024;
 
+/// Room of a parcel that is expected to become full: what is read at once can go beyond.
+const ROOM: usize = FULL + 64 * 1024;
+
 /// Parcels that are open at most.
 const OPEN: usize = 64;
 
@@ -57,12 +60,14 @@ pub(crate) struct Parcels {
     flush: FlushClock,
     open: Vec<Open>,
     full: VecDeque<Parcel>,
+    /// The tag whose parcel was full last, before the flush: its next one is likely to become full, too.
+    busy: Option<Tag>,
     due: Option<Instant>,
 }
 
 impl Parcels {
     pub(crate) fn new(flush: FlushClock) -> Self {
-        Self { flush, open: Vec::new(), full: VecDeque::new(), due: None }
+        Self { flush, open: Vec::new(), full: VecDeque::new(), busy: None, due: None }
     }
 
     /// The builder for entries of a tag. Whoever adds to it tells so with [`Parcels::told`].
@@ -73,7 +78,9 @@ impl Parcels {
                 if self.open.len() >= OPEN {
                     self.close_all();
                 }
-                self.open.push(Open { builder: ChunkBuilder::new(tag.clone()), parts: Vec::new() });
+                let room = if self.busy.as_ref() == Some(tag) { ROOM } else { 0 };
+                let builder = ChunkBuilder::with_capacity(tag.clone(), room);
+                self.open.push(Open { builder, parts: Vec::new() });
                 self.open.len() - 1
             }
         };
@@ -112,6 +119,7 @@ impl Parcels {
         if let Some(at) = self.open.iter().position(full) {
             let due = self.due.unwrap_or_else(Instant::now);
             let open = self.open.swap_remove(at);
+            self.busy = Some(tag.clone());
             self.full.push_back(close(open, due));
         }
     }
@@ -119,6 +127,7 @@ impl Parcels {
     /// Closes all parcels.
     pub(crate) fn close_all(&mut self) {
         let due = self.due.take().unwrap_or_else(Instant::now);
+        self.busy = None;
         for open in self.open.drain(..).filter(|open| !open.builder.is_empty()) {
             self.full.push_back(close(open, due));
         }
@@ -127,6 +136,12 @@ impl Parcels {
     /// When the open ones are to be closed.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due
+    }
+
+    /// Bytes of what is not handed over.
+    pub(crate) fn size(&self) -> usize {
+        let builders = self.open.iter().map(|open| &open.builder);
+        builders.chain(self.full.iter().map(|parcel| &parcel.builder)).map(ChunkBuilder::size).sum()
     }
 
     pub(crate) fn pop(&mut self) -> Option<Parcel> {

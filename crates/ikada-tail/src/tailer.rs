@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ikada_plugin::{Clock, FileMetrics, FlushClock, InputMetrics};
+use ikada_plugin::{Clock, FileMetrics, FlushClock, InputMetrics, MemoryShare};
 use ikada_store::positions::{Past, Stored};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -61,6 +61,9 @@ pub(crate) struct Tailer {
     pub(crate) scratch: Vec<u8>,
     /// Files with lines that wait for others.
     pub(crate) waiting: HashSet<FileId>,
+    /// Bytes of those lines.
+    pub(crate) held: usize,
+    pub(crate) memory: MemoryShare,
     pub(crate) born: Instant,
     /// What was told once and is not told again.
     pub(crate) told: HashSet<(PathBuf, &'static str)>,
@@ -113,6 +116,7 @@ impl Tailer {
         commits: Commits,
         metrics: Arc<InputMetrics>,
         clock: Arc<dyn Clock>,
+        memory: MemoryShare,
     ) -> Self {
         // There from the start, with zeros.
         metrics.files.get_or_init(FileMetrics::default);
@@ -138,6 +142,8 @@ impl Tailer {
             buf: vec![0; READ],
             scratch: Vec::new(),
             waiting: HashSet::new(),
+            held: 0,
+            memory,
             born: Instant::now(),
             told: HashSet::new(),
             most_open: open_limit(),

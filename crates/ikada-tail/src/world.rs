@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use ikada_plugin::{FlushClock, InputMetrics, SystemClock};
+use ikada_plugin::{FlushClock, InputMemory, InputMetrics, SystemClock};
 use ikada_record::{Chunk, Receipt, Settlement};
 use ikada_store::positions::{Positions, Settings as DbSettings};
 use tempfile::TempDir;
@@ -386,7 +386,9 @@ fn start(dir: &Path, pattern: &str, tag: &str) -> (Tailer, Positions, Commits) {
     settings.tags = TagRule::new(tag.to_owned(), None);
     let clock = Arc::new(SystemClock);
     let metrics = Arc::new(InputMetrics::default());
-    let mut tailer = Tailer::new("tail.0".to_owned(), settings, flush, commits.clone(), metrics, clock);
+    let memory = Arc::new(InputMemory::default()).share();
+    let input = "tail.0".to_owned();
+    let mut tailer = Tailer::new(input, settings, flush, commits.clone(), metrics, clock, memory);
     tailer.start(db.all().unwrap(), db.past("tail.0").unwrap());
     (tailer, db, commits)
 }

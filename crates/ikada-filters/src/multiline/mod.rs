@@ -19,7 +19,7 @@ use ikada_diag::{Diagnostic, Diagnostics, codes};
 use ikada_options::{ByteSize, Choice, CommaList, Options, PropertyBag, Spanned};
 use ikada_parse::Parsers;
 use ikada_plugin::registry::{BuildContext, FilterPlugin, Plugin};
-use ikada_plugin::{Emitted, EntryContext, Filter, Verdict};
+use ikada_plugin::{ALWAYS, Emitted, EntryContext, Filter, InputMemory, MemoryShare, Verdict};
 use ikada_record::Fields;
 use tokio::time::Instant;
 
@@ -54,7 +54,7 @@ pub struct MultilineFilterOptions {
     /// Has no effect: what waits here is held by the chunks it came in.
     #[option(name = "emitter_storage.type", no_effect)]
     pub emitter_storage: Option<String>,
-    /// Memory for what waits; when it is full, all that waits goes on as it is.
+    /// Memory for what waits; when it is full, or what all inputs may hold, all that waits goes on as it is.
     #[option(default = "10M")]
     pub emitter_mem_buf_limit: ByteSize,
     /// Has no effect.
@@ -87,6 +87,7 @@ impl Multiline {
         options: &MultilineFilterOptions,
         bag: &PropertyBag,
         parsers: &Parsers,
+        memory: &Arc<InputMemory>,
         found: &mut Diagnostics,
     ) -> Option<Self> {
         let wait = options.flush_ms;
@@ -98,19 +99,44 @@ impl Multiline {
         }
         let wait = Duration::from_millis(wait.value);
         let limit = usize::try_from(options.emitter_mem_buf_limit.0).unwrap_or(usize::MAX);
+        let room = Room::new(limit, memory.share());
         let joining = match options.mode {
             Mode::Parser => {
                 let parsers = named_parsers(options, bag, parsers, found)?;
                 let key = options.key_content.as_ref().map(|key| Arc::from(key.as_bytes()));
-                Joining::Lines(Streams::new(parsers, key, wait, limit))
+                Joining::Lines(Streams::new(parsers, key, wait, room))
             }
-            Mode::PartialMessage => Joining::Parts(partial(options, bag, wait, limit, found)?),
+            Mode::PartialMessage => Joining::Parts(partial(options, bag, wait, room, found)?),
         };
         is_long.then(|| Self(Mutex::new(joining)))
     }
 
     fn joining(&self) -> MutexGuard<'_, Joining> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The memory of what waits: its own bound, and its part of what inputs may hold.
+#[derive(Debug)]
+struct Room {
+    limit: usize,
+    share: MemoryShare,
+}
+
+impl Room {
+    fn new(limit: usize, share: MemoryShare) -> Self {
+        Self { limit, share }
+    }
+
+    /// Books what waits.
+    fn book(&mut self, held: usize) {
+        self.share.set(held, 0);
+    }
+
+    /// Whether too much waits.
+    fn is_full(&self) -> bool {
+        let held = self.share.held();
+        held > self.limit || held > ALWAYS && self.share.is_pressed()
     }
 }
 
@@ -163,7 +189,7 @@ fn partial(
     options: &MultilineFilterOptions,
     bag: &PropertyBag,
     wait: Duration,
-    limit: usize,
+    room: Room,
     found: &mut Diagnostics,
 ) -> Option<Partial> {
     if let Some(list) = options.parser.first() {
@@ -178,7 +204,7 @@ fn partial(
         found.push(Diagnostic::error(codes::MISSING_OPTION, message).at(bag.header()).help(help));
         return None;
     };
-    Some(Partial::new(key.as_bytes(), wait, limit))
+    Some(Partial::new(key.as_bytes(), wait, room))
 }
 
 /// How the registry knows it.
@@ -188,7 +214,7 @@ pub(crate) fn plugin() -> FilterPlugin {
 
 fn build(bag: &mut PropertyBag, cx: &BuildContext, found: &mut Diagnostics) -> Option<Box<dyn Filter>> {
     let options = MultilineFilterOptions::parse(bag, found)?;
-    Some(Box::new(Multiline::build(&options, bag, &cx.parsers, found)?))
+    Some(Box::new(Multiline::build(&options, bag, &cx.parsers, &cx.service.input_memory, found)?))
 }
 
 /// The text of a field: of several of that name, the first that is text.

@@ -10,7 +10,7 @@ use ikada_plugin::{Emitted, EntryContext, Held};
 use ikada_record::{Fields, Tag, Timestamp};
 use tokio::time::Instant;
 
-use super::{text, text_of};
+use super::{Room, text, text_of};
 
 const MARK: &[u8] = b"partial_message";
 const ID: &[u8] = b"partial_id";
@@ -25,8 +25,7 @@ const PREFIX: &[u8] = b"partial_";
 pub(super) struct Partial {
     key: Box<[u8]>,
     wait: Duration,
-    /// Bytes that may wait.
-    limit: usize,
+    room: Room,
     held: usize,
     lines: Vec<Line>,
 }
@@ -59,8 +58,8 @@ struct Part<'p> {
 }
 
 impl Partial {
-    pub(super) fn new(key: &[u8], wait: Duration, limit: usize) -> Self {
-        Self { key: key.into(), wait, limit, held: 0, lines: Vec::new() }
+    pub(super) fn new(key: &[u8], wait: Duration, room: Room) -> Self {
+        Self { key: key.into(), wait, room, held: 0, lines: Vec::new() }
     }
 
     /// Takes a part of a line. Whether it was one; a line that is complete joins `done`.
@@ -75,15 +74,18 @@ impl Partial {
         let input = held.input();
         let is = |line: &Line| line.input == input && line.tag == *cx.tag && line.id == part.id;
         let at = self.lines.iter().position(is).unwrap_or_else(|| {
-            self.lines.push(Line::begin(cx, fields, &part, &self.key, input));
+            let line = Line::begin(cx, fields, &part, &self.key, input);
+            self.held += line.own_size();
+            self.lines.push(line);
             self.lines.len() - 1
         });
         let line = &mut self.lines[at];
         line.add(&part, held);
         self.held += part.text.len();
+        self.room.book(self.held);
         if line.is_complete() {
             done.push(self.take(at));
-        } else if self.held > self.limit {
+        } else if self.room.is_full() {
             done.extend(self.flush(None));
         }
         true
@@ -107,7 +109,8 @@ impl Partial {
     fn take(&mut self, at: usize) -> Emitted {
         let line = self.lines.remove(at);
         let size: usize = line.parts.iter().map(|(_, text)| text.len()).sum();
-        self.held = self.held.saturating_sub(size);
+        self.held = self.held.saturating_sub(size + line.own_size());
+        self.room.book(self.held);
         line.finish(&self.key, size)
     }
 
@@ -126,6 +129,11 @@ impl Partial {
 }
 
 impl Line {
+    /// Bytes beside its parts.
+    fn own_size(&self) -> usize {
+        size_of::<Self>() + self.id.len() + self.fields.len() + self.metadata.len()
+    }
+
     fn begin(cx: &EntryContext<'_>, fields: &Fields<'_>, part: &Part<'_>, key: &[u8], input: usize) -> Self {
         let mut others = Vec::new();
         let mut field_count = 0;

@@ -12,7 +12,7 @@ use ikada_plugin::{Emitted, EntryContext, Held};
 use ikada_record::{Fields, Tag};
 use tokio::time::Instant;
 
-use super::text_of;
+use super::{Room, text_of};
 
 /// Multiline parsers in the order they are tried.
 pub(super) type Named = Arc<[Arc<MultilineParser>]>;
@@ -29,8 +29,7 @@ pub(super) struct Streams {
     parsers: Named,
     key_content: Option<Arc<[u8]>>,
     wait: Duration,
-    /// Bytes that may wait.
-    limit: usize,
+    room: Room,
     held: usize,
     start: Instant,
     /// When the last chunk began to pass: the clock is asked once for each.
@@ -64,13 +63,13 @@ impl Origin for Claims {
 }
 
 impl Streams {
-    pub(super) fn new(parsers: Named, key_content: Option<Arc<[u8]>>, wait: Duration, limit: usize) -> Self {
+    pub(super) fn new(parsers: Named, key_content: Option<Arc<[u8]>>, wait: Duration, room: Room) -> Self {
         let now = Instant::now();
         Self {
             parsers,
             key_content,
             wait,
-            limit,
+            room,
             held: 0,
             start: now,
             now,
@@ -106,7 +105,8 @@ impl Streams {
             _ if self.due.is_none() => self.due = Some(now + wait),
             _ => {}
         }
-        if self.held > self.limit {
+        self.room.book(self.held);
+        if self.room.is_full() {
             done.extend(self.flush(None));
         }
         pushed == Pushed::Taken
@@ -132,6 +132,7 @@ impl Streams {
             self.held += stream.joiner.held();
             due = due.into_iter().chain(stream.joiner.due()).min();
         }
+        self.room.book(self.held);
         self.due = due.map(|due| start + due);
         self.forget();
         done

@@ -1,13 +1,15 @@
 //! The filter `multiline`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ikada_msgpack::write;
-use ikada_plugin::{Effects, EntryContext, Filter, Verdict};
+use ikada_plugin::registry::BuildContext;
+use ikada_plugin::{Effects, EntryContext, Filter, InputMemory, Service, Verdict};
 use ikada_record::{Fields, Tag, Timestamp, record_at};
 use tokio::time::Instant;
 
-use crate::support::{build, decode, encode, filter};
+use crate::support::{build, build_in, context, decode, encode, filter};
 
 /// Sends JSON records, the first one second old, and returns what comes out, in order; `flush` says whether what waits is taken out.
 fn send(filter: &dyn Filter, tag: &str, records: &[&str]) -> Vec<(i64, String)> {
@@ -137,6 +139,26 @@ fn too_much_that_waits_goes_out() {
     let long = format!(r#"{{"log":"panic: {}"}}"#, "x".repeat(100));
     assert_eq!(send(&*filter, "app", &[&long]), [(1, long)]);
     assert_eq!(filter.due(), None);
+}
+
+#[test]
+fn what_waits_is_part_of_the_memory_of_all_inputs() {
+    let memory = Arc::new(InputMemory::new(5_000, Duration::ZERO));
+    let service = Arc::new(Service { input_memory: memory.clone(), ..Service::default() });
+    let cx = BuildContext { service, ..context("multiline") };
+    let (part, line) = ("x".repeat(3_000), "y".repeat(3_000));
+    let parts = [("mode", "partial_message"), ("multiline.key_content", "log")];
+    let lines = [("multiline.parser", "go"), ("multiline.key_content", "log")];
+    let parts = build_in("multiline", &parts, &cx).filter.unwrap();
+    let lines = build_in("multiline", &lines, &cx).filter.unwrap();
+    let part = format!(r#"{{"log":"{part}","partial_message":"true","partial_id":"x"}}"#);
+    assert_eq!(send(&*parts, "app", &[&part]), []);
+    assert!((3_000..5_000).contains(&memory.used()), "{}", memory.used());
+    let line = format!(r#"{{"log":"panic: {line}"}}"#);
+    assert_eq!(send(&*lines, "app", &[&line]).len(), 1, "together they are too much");
+    assert!((3_000..5_000).contains(&memory.used()), "{}", memory.used());
+    assert_eq!(rest(&*parts).len(), 1);
+    assert_eq!(memory.used(), 0);
 }
 
 #[test]

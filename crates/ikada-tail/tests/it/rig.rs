@@ -7,7 +7,8 @@ use ikada_diag::{Diagnostics, Sources, Spanned};
 use ikada_options::{Property, PropertyBag};
 use ikada_plugin::registry::BuildContext;
 use ikada_plugin::{
-    BoxFuture, Dispatch, FlushClock, Input, InputContext, InputMetrics, InstanceId, Kind, Router, Service,
+    BoxFuture, Dispatch, FlushClock, Input, InputContext, InputMemory, InputMetrics, InstanceId, Kind,
+    Router, Service,
 };
 use ikada_record::json::{JsonStyle, write_record};
 use ikada_record::{Chunk, Tally};
@@ -127,6 +128,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(options: &str) -> Self {
+        Self::start_in(options, InputMemory::default()).await
+    }
+
+    /// The input with so much memory.
+    pub(crate) async fn start_in(options: &str, memory: InputMemory) -> Self {
         let (built, found) = input(options);
         let mut input = built.unwrap_or_else(|| panic!("{found:?}"));
         let watcher = Arc::new(Watcher::default());
@@ -138,7 +144,7 @@ impl Running {
             metrics: Arc::new(InputMetrics::default()),
             flush: FlushClock::new(Instant::now(), Duration::from_millis(50)),
             tally: Arc::new(Tally::default()),
-            service: Arc::new(Service::default()),
+            service: Arc::new(Service { input_memory: Arc::new(memory), ..Service::default() }),
         };
         let (stop, quit) = (cx.stop.clone(), cx.quit.clone());
         input.open(&cx).await.unwrap();

@@ -3,9 +3,11 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use ikada_plugin::InputMemory;
 use ikada_store::positions::{Positions, Settings};
 use tempfile::TempDir;
 
@@ -78,6 +80,34 @@ async fn the_old_multiline_mode_adds_to_the_first_lines_last_text() {
     assert!(records.contains(&r#"{"n":1,"m":"start\n  at x\n  at y"}"#.to_owned()), "{records:?}");
     assert!(records.contains(&r#"{"log":"z"}"#.to_owned()), "{records:?}");
     assert_eq!(records.len(), 8, "the record under way is let go at the stop: {records:?}");
+}
+
+/// A record to which line after line is added, with no first line of another in sight.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_without_end_goes_out_in_pieces_when_the_memory_of_inputs_is_full() {
+    let line = "x".repeat(99);
+    let old = format!("{{\"m\":\"start\"}}\n{}", format!("{line}\n").repeat(50_000));
+    let docker = format!("{{\"log\":\"{line}\"}}\n").repeat(50_000);
+    for (mode, text) in [("multiline on\nparser_firstline json\n", old), ("docker_mode on\n", docker)] {
+        let (dir, at) = place();
+        append(&dir.path().join("a.log"), &text);
+        let memory = InputMemory::new(300_000, Duration::from_millis(1));
+        let options = format!("path {at}/a.log\nread_from_head on\n{mode}");
+        let running = Running::start_in(&options, memory).await;
+        let lines = || {
+            let records = running.watcher.records();
+            (records.len(), records.iter().map(|(_, record)| record.matches(&line).count()).sum::<usize>())
+        };
+        while lines().1 < 49_000 {
+            tokio::task::yield_now().await;
+        }
+        let watcher = running.stop().await;
+        let records = watcher.records();
+        let longest = records.iter().map(|(_, record)| record.len()).max().unwrap();
+        let all: usize = records.iter().map(|(_, record)| record.matches(&line).count()).sum();
+        assert_eq!(all, 50_000, "{mode}");
+        assert!(longest < 700_000, "{mode}: {longest}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
