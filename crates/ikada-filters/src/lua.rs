@@ -15,7 +15,9 @@ mod wire;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use ikada_diag::{Diagnostic, Diagnostics, Span, codes};
 use ikada_options::{Options, PropertyBag, SpaceList, Spanned};
@@ -65,6 +67,7 @@ pub struct LuaOptions {
 #[derive(Debug)]
 pub struct Lua {
     state: Mutex<State>,
+    turn: Turn,
     /// How many more records are expected to take long.
     slow: AtomicU32,
 }
@@ -75,6 +78,43 @@ const SLOW: u32 = 1000;
 /// How often it is looked whether the script is free before the thread is left to others: another input's record takes some microseconds,
 /// less than to wait and to be woken.
 const LOOKS: u32 = 200;
+
+/// Longest wait for another input's chunk.
+const LONGEST_TURN: Duration = Duration::from_millis(50);
+
+/// The thread whose chunk passes. Chunks pass one after the other: two whose records took turns would spend more time waiting than running. The
+/// lock around the script is what keeps them apart; where a chunk takes long or its end is never told, the next one goes ahead.
+#[derive(Debug, Default)]
+struct Turn {
+    of: Mutex<Option<ThreadId>>,
+    free: Condvar,
+}
+
+impl Turn {
+    fn of(&self) -> MutexGuard<'_, Option<ThreadId>> {
+        self.of.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) {
+        let me = thread::current().id();
+        let is_taken = |of: &mut Option<ThreadId>| of.is_some_and(|other| other != me);
+        let mut of = self.of();
+        if is_taken(&mut of) {
+            drop(of);
+            of = beside(|| {
+                let waited = self.free.wait_timeout_while(self.of(), LONGEST_TURN, is_taken);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            });
+        }
+        *of = Some(me);
+    }
+
+    fn end(&self) {
+        if self.of().take_if(|of| *of == thread::current().id()).is_some() {
+            self.free.notify_one();
+        }
+    }
+}
 
 #[derive(Debug)]
 struct State {
@@ -91,6 +131,7 @@ impl Lua {
         match Vm::start(script) {
             Ok(vm) => Some(Self {
                 state: Mutex::new(State { vm, troubles: Troubles::default(), original: Vec::new() }),
+                turn: Turn::default(),
                 slow: AtomicU32::new(0),
             }),
             Err(failure) => {
@@ -120,6 +161,9 @@ impl Lua {
     }
 
     fn run<'a>(&'a self, cx: &mut EntryContext<'_>, fields: &mut Fields<'a>) -> Verdict {
+        if cx.position == 0 {
+            self.turn.take();
+        }
         let mut state = self.state();
         if cx.position == 0 {
             state.vm.new_chunk();
@@ -206,6 +250,7 @@ impl Filter for Lua {
 
     fn end_of_chunk(&self) {
         self.state().troubles.tell();
+        self.turn.end();
     }
 }
 
