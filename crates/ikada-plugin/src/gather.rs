@@ -12,6 +12,10 @@ const FULL: usize = 256 * 1024;
 /// Chunks that one gatherer keeps open at most. A connection that uses more tags at once gets smaller chunks.
 const OPEN: usize = 64;
 
+/// Room of a chunk that is expected to become full: an entry of a usual size more than that. Growing by doubling would copy all of it once, and
+/// leave half of the room unused in the end.
+const ROOM: usize = FULL + 16 * 1024;
+
 /// Gathers entries by tag until a chunk is full or the flush comes.
 #[derive(Debug)]
 pub struct Gatherer {
@@ -19,6 +23,8 @@ pub struct Gatherer {
     /// The builder used last: mostly the next one, too.
     last: usize,
     full: Vec<ChunkBuilder>,
+    /// The tag whose chunk was full last, before the flush.
+    busy: Option<Tag>,
     flush: FlushClock,
     due: Option<Instant>,
 }
@@ -27,7 +33,7 @@ impl Gatherer {
     /// A gatherer without entries.
     #[must_use]
     pub fn new(flush: FlushClock) -> Self {
-        Self { open: Vec::new(), last: 0, full: Vec::new(), flush, due: None }
+        Self { open: Vec::new(), last: 0, full: Vec::new(), busy: None, flush, due: None }
     }
 
     /// The builder for a tag. `now` counts from when on an entry waits.
@@ -45,7 +51,9 @@ impl Gatherer {
 
     fn find(&mut self, tag: &[u8], now: Instant) {
         if self.open.get(self.last).is_some_and(|builder| builder.size() >= FULL) {
-            self.full.push(self.open.swap_remove(self.last));
+            let full = self.open.swap_remove(self.last);
+            self.busy = Some(full.tag().clone());
+            self.full.push(full);
         }
         if let Some(at) = self.open.iter().position(|builder| builder.tag().as_bytes() == tag) {
             self.last = at;
@@ -58,7 +66,10 @@ impl Gatherer {
             self.due = Some(self.flush.next(now));
         }
         self.last = self.open.len();
-        self.open.push(ChunkBuilder::new(Tag::new(tag)));
+        self.open.push(match &self.busy {
+            Some(busy) if busy.as_bytes() == tag => ChunkBuilder::with_capacity(busy.clone(), ROOM),
+            _ => ChunkBuilder::new(Tag::new(tag)),
+        });
     }
 
     /// A chunk that is full.
@@ -70,6 +81,7 @@ impl Gatherer {
             return None;
         }
         let full = self.open.swap_remove(self.last);
+        self.busy = Some(full.tag().clone());
         self.last = 0;
         Some(full)
     }
@@ -83,6 +95,7 @@ impl Gatherer {
     /// Everything, full or not.
     pub fn take_all(&mut self) -> Vec<ChunkBuilder> {
         self.due = None;
+        self.busy = None;
         self.last = 0;
         let mut all = std::mem::take(&mut self.full);
         all.append(&mut self.open);
