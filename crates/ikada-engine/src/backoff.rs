@@ -12,6 +12,9 @@ use tokio::time::Instant;
 /// Lanes in trouble that are remembered. Beyond it those that may be asked again are forgotten.
 const LANES: usize = 1024;
 
+/// Longest wait of a destination that answers, and has refused several lanes: behind them there may be one that it takes from.
+const ANSWERS: Duration = Duration::from_millis(250);
+
 /// How often something failed in a row, and when it may be asked again.
 #[derive(Debug, Clone, Copy)]
 struct Track {
@@ -20,6 +23,8 @@ struct Track {
     failed_at: Option<Instant>,
     /// Since when it fails.
     since: Instant,
+    /// Whether the last failure was a refusal.
+    refused: bool,
 }
 
 /// The lanes that failed since the last success.
@@ -49,6 +54,8 @@ pub(crate) struct Failure {
     pub(crate) started: Instant,
     /// How long the destination asks to wait.
     pub(crate) after: Option<Duration>,
+    /// Whether the destination answered, and refused this lane.
+    pub(crate) refused: bool,
     /// How long to wait at most, whatever is asked.
     pub(crate) most: Duration,
     /// From 0.5 to 1: batches that failed together must not come back together.
@@ -57,7 +64,7 @@ pub(crate) struct Failure {
 
 impl Track {
     fn new(now: Instant) -> Self {
-        Self { failures: 0, not_before: now, failed_at: None, since: now }
+        Self { failures: 0, not_before: now, failed_at: None, since: now, refused: false }
     }
 
     /// Attempts that were already under way when the last failure came in say nothing new.
@@ -68,6 +75,7 @@ impl Track {
             }
             self.failures = self.failures.saturating_add(1);
             self.failed_at = Some(now);
+            self.refused = failure.refused;
         }
         let exponent = self.failures.saturating_sub(1).min(16);
         let ceiling = base.saturating_mul(1 << exponent).min(cap);
@@ -116,6 +124,8 @@ impl Backoff {
         };
         if self.streak == Streak::Several {
             // What one lane is asked to wait says nothing about the others.
+            let (base, cap) = bounds;
+            let bounds = if failure.refused { (base.min(ANSWERS), cap.min(ANSWERS)) } else { bounds };
             self.whole.failed(now, &Failure { after: None, ..failure }, bounds);
         }
         delay
@@ -123,9 +133,9 @@ impl Backoff {
 
     /// Books an attempt of which something was taken, or to which the destination had a last word.
     pub(crate) fn succeeded(&mut self, lane: Option<u64>, now: Instant) {
-        if self.is_down() {
-            // The destination is back: what waited for it need not wait on.
-            for track in self.lanes.values_mut() {
+        if self.all_fail() {
+            // The destination is back: what waited for it, and not for a person, need not wait on.
+            for track in self.lanes.values_mut().filter(|track| !track.refused) {
                 track.not_before = track.not_before.min(now);
             }
         }
@@ -144,8 +154,14 @@ impl Backoff {
         }
     }
 
-    /// Whether the destination as a whole fails, as far as can be told: it may be that only lanes were tried that fail by themselves.
+    /// Whether the destination as a whole fails, as far as can be told: it may be that only lanes were tried that fail by themselves. One that
+    /// answers and refuses does not.
     pub(crate) fn is_down(&self) -> bool {
+        self.all_fail() && !self.whole.refused
+    }
+
+    /// Whether several lanes have failed, or the destination at once, and nobody has got through since.
+    pub(crate) fn all_fail(&self) -> bool {
         self.whole.failures > 0
     }
 
@@ -175,7 +191,7 @@ mod tests {
     const CAP: Duration = Duration::from_secs(30);
 
     fn failure(lane: u64, started: Instant) -> Failure {
-        Failure { lane: Some(lane), started, after: None, most: Duration::MAX, jitter: 1.0 }
+        Failure { lane: Some(lane), started, after: None, refused: false, most: Duration::MAX, jitter: 1.0 }
     }
 
     #[test]
@@ -192,6 +208,21 @@ mod tests {
         assert!(backoff.is_failing(1) && !backoff.is_failing(2) && !backoff.is_down());
         backoff.succeeded(Some(2), now);
         assert_eq!(backoff.open_at(Some(1)), now + Duration::from_secs(3600), "it is its own trouble");
+    }
+
+    #[test]
+    fn a_destination_that_refuses_one_lane_after_the_other_is_asked_for_the_next_one_soon() {
+        let mut now = Instant::now();
+        let mut backoff = Backoff::new(Duration::from_secs(5), CAP, now);
+        for lane in 0..100 {
+            let after = Some(Duration::from_secs(30));
+            backoff.failed(Failure { after, refused: true, ..failure(lane, now) }, now);
+            assert_eq!(backoff.open_at(Some(lane)), now + Duration::from_secs(30));
+            assert!(backoff.open_at(Some(1000)) <= now + ANSWERS, "{lane}");
+            now = backoff.open_at(Some(1000));
+        }
+        backoff.failed(failure(100, now), now);
+        assert!(backoff.open_at(Some(1000)) > now + Duration::from_secs(5), "it did not answer");
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub(crate) struct Destination {
     state: Mutex<State>,
     draining: AtomicBool,
     wake: Notify,
+    /// A lane has failed: its batch only waits, and leaves its place to another one.
+    left: Notify,
 }
 
 struct State {
@@ -96,6 +98,7 @@ impl Destination {
             state: Mutex::new(state),
             draining: AtomicBool::new(false),
             wake: Notify::new(),
+            left: Notify::new(),
         }
     }
 
@@ -205,6 +208,11 @@ impl Destination {
         self.state().backoff.is_down()
     }
 
+    /// Whether several lanes have failed, and nobody has got through since.
+    pub(crate) fn all_fail(&self) -> bool {
+        self.state().backoff.all_fail()
+    }
+
     /// Whether this lane has been in trouble for so long, while others got through, that what it holds is in their way.
     pub(crate) fn is_in_the_way(&self, lane: Option<u64>, patience: Duration) -> bool {
         self.state().backoff.is_in_the_way(lane, patience, Instant::now())
@@ -242,10 +250,26 @@ impl Destination {
     }
 
     /// Books an attempt that began at `started` and of which nothing was taken; returns how long the batches of its lane now wait.
-    fn failed(&self, lane: Option<u64>, started: Instant, after: Option<Duration>) -> Duration {
+    fn failed(
+        &self,
+        lane: Option<u64>,
+        started: Instant,
+        after: Option<Duration>,
+        refused: bool,
+    ) -> Duration {
         let most = if self.is_draining() { DRAIN_BACKOFF } else { Duration::MAX };
-        let failure = Failure { lane, started, after, most, jitter: jitter() };
-        self.state().backoff.failed(failure, Instant::now())
+        let failure = Failure { lane, started, after, refused, most, jitter: jitter() };
+        let delay = self.state().backoff.failed(failure, Instant::now());
+        self.left.notify_one();
+        delay
+    }
+
+    /// Waits until a batch that is under way has left its place to another one. For one who waits.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn place(&self) {
+        self.left.notified().await;
     }
 
     /// Books an attempt of which a part was taken. The destination works: only what it refused waits, and not for long.
@@ -363,7 +387,7 @@ pub(crate) async fn deliver(
         to.metrics.retried_records.add(u64::from(batch.entries));
         let delay = match progress {
             true => to.progressed(batch.lane),
-            false => to.failed(batch.lane, started, after),
+            false => to.failed(batch.lane, started, after, is_refusal(after, &cause)),
         };
         to.tell_late(&batch, made, retries, delay, &cause);
         if progress {
@@ -389,6 +413,12 @@ async fn attempt(batch: &mut Batch, to: &Destination, bugs: &mut u32) -> Outcome
             }
         }
     }
+}
+
+/// Whether the destination answered that it takes nothing from this lane until a person helps: it asks for time, and not because it is busy.
+fn is_refusal(after: Option<Duration>, cause: &SendError) -> bool {
+    after.is_some()
+        && cause.status.is_some_and(|status| matches!(status, 400..=499) && status != 408 && status != 429)
 }
 
 /// Half of the time to all of it, at random: batches that failed together do not come back together.
@@ -607,12 +637,12 @@ mod tests {
         let to = destination(RetryLimit::Unlimited);
         let mut last = Duration::ZERO;
         for _ in 0..20 {
-            last = to.failed(None, Instant::now(), None);
+            last = to.failed(None, Instant::now(), None, false);
             tokio::time::advance(last).await;
         }
         assert!(last >= Duration::from_secs(15) && last <= Duration::from_secs(30), "{last:?}");
         to.succeeded(None);
-        assert!(to.failed(None, Instant::now(), None) <= Duration::from_millis(100));
+        assert!(to.failed(None, Instant::now(), None, false) <= Duration::from_millis(100));
     }
 
     /// Takes what is not forbidden, at once.

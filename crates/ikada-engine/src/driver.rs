@@ -33,6 +33,9 @@ const BUG_LINE_EVERY: Duration = Duration::from_secs(10);
 /// Batches of lanes in trouble that are held beside those that go through.
 const PARKED: usize = 64;
 
+/// Lanes in trouble that each have a batch under way where there is no disk for it: behind them there may be one that gets through.
+const TROUBLED: usize = 512;
+
 /// How long a draining output with an empty queue waits for the inputs to end before it closes its batches.
 /// Clients that wait for acks are waiting for just that.
 const DRAIN_LINGER: Duration = Duration::from_millis(250);
@@ -153,11 +156,13 @@ impl Driver {
             let due = due.map(|due| rest.map_or(due, |rest| due.max(rest)));
             let look_again = self.look_again.take().filter(|_| !can_pop);
             let probe = self.next_probe().filter(|_| room);
+            let to = self.to.clone();
             let wake = [due.or(rest), close_at, look_again, probe].into_iter().flatten().min();
             tokio::select! {
                 biased;
                 () = stop.abort.cancelled() => {}
                 Some(ended) = self.under_way.join_next_with_id() => self.ended(ended),
+                () = to.place(), if !can_pop => {}
                 () = stop.drain.cancelled(), if !draining => {
                     draining = true;
                     close_at = Some(Instant::now() + DRAIN_LINGER);
@@ -204,7 +209,7 @@ impl Driver {
             return self.waiting.len() < self.in_flight && (is_idle || fits);
         }
         let mut parked = self.parked();
-        while parked.is_full(self.most_parked()) {
+        while self.is_crowded(&parked) {
             if !self.let_one_go() {
                 self.look_again = Some(Instant::now() + self.to.queue.stall() / 4);
                 return false;
@@ -235,6 +240,12 @@ impl Driver {
         parked
     }
 
+    /// Whether lanes in trouble hold as much as they may.
+    fn is_crowded(&self, parked: &Parked) -> bool {
+        let most = if self.to.queue.shelf().is_some() { PARKED } else { TROUBLED };
+        parked.is_full(self.most_parked(), most)
+    }
+
     /// Bytes that lanes in trouble may hold. As long as the destination itself seems to fail it is all that may be under way: among what comes there may be
     /// a lane that gets through.
     fn most_parked(&self) -> usize {
@@ -257,7 +268,7 @@ impl Driver {
         for batch in std::mem::take(&mut self.recalled) {
             has_moved |= self.put_aside(batch, &shelf).await;
         }
-        while self.parked().is_full(self.most_parked()) {
+        while self.is_crowded(&self.parked()) {
             let is_parked = |batch: &Batch| self.to.is_failing(batch.lane) && aside::can_be_written(batch);
             let newest = self.waiting.iter().rposition(is_parked);
             let Some(batch) = newest.and_then(|at| self.waiting.remove(at)) else {
@@ -369,7 +380,7 @@ impl Driver {
         let patience = self.to.queue.stall() / 2;
         // Where all seem to fail and the queue lets its oldest go, it is the turn of those that are older still: behind them there may be a lane that
         // gets through.
-        let is_turn = self.to.is_down() && self.to.queue.evictions() > self.evictions;
+        let is_turn = self.to.all_fail() && self.to.queue.evictions() > self.evictions;
         self.evictions = self.to.queue.evictions();
         let yields = |batch: &Batch| {
             // A batch without parts is a piece of something larger, which would be lost with it.
@@ -537,9 +548,10 @@ struct Parked {
 }
 
 impl Parked {
-    fn is_full(&self, bytes: usize) -> bool {
+    fn is_full(&self, bytes: usize, most: usize) -> bool {
         let count = self.under_way + self.waiting;
-        count >= PARKED || (count > 1 && self.bytes >= bytes)
+        // One for each lane is under way.
+        self.under_way >= most || self.waiting >= PARKED || (count > 1 && self.bytes >= bytes)
     }
 }
 

@@ -30,7 +30,8 @@ impl Delivery for Put {
         Box::pin(async move {
             sleep(Duration::from_millis(2)).await;
             if self.tag.starts_with("no.") && !*self.open.lock().unwrap() {
-                let (after, cause) = (Some(Duration::from_secs(30)), SendError::new("forbidden"));
+                let cause = SendError { status: Some(403), ..SendError::new("forbidden") };
+                let after = Some(Duration::from_secs(30));
                 return Outcome::Retry { after, cause };
             }
             *self.taken.lock().unwrap().entry(self.tag.clone()).or_default() += self.entries;
@@ -81,8 +82,10 @@ async fn run(tags: &[&str], rounds: usize, watched: bool, storage: Option<Storag
     let script = Script { steps, first: 0, heard: Heard::default(), then: Then::Wait };
     let mut slot = output("out.0", "*", Lanes::new(1, 1, Seen::answering([])), RetryLimit::Unlimited);
     slot.output = Box::new(Streams { ready: Default::default(), open: open.clone(), taken: taken.clone() });
+    // Room for some batches of each tag.
+    let pace = 20_000.max(2_000 * tags.len());
     let pipeline = Pipeline {
-        limits: Limits { queue_pace: 20_000, queue_full: 60_000, ..Limits::default() },
+        limits: Limits { queue_pace: pace, queue_full: 3 * pace, ..Limits::default() },
         storage,
         inputs: vec![input("in.0", script, None)],
         outputs: vec![slot],
@@ -212,4 +215,22 @@ async fn without_a_disk_several_forbidden_streams_whose_lines_are_many_never_shu
     let books = &beside.report.outputs[0];
     let dropped: u64 = books.dropped.iter().map(|(_, count)| count).sum();
     assert_eq!((books.sent + dropped, books.unsent), (80_000, 0));
+}
+
+/// More streams than an output has attempts under way: forbidden ones must not take all places for themselves.
+#[tokio::test(start_paused = true)]
+async fn hundreds_of_forbidden_streams_leave_their_neighbour_its_place() {
+    let names: Vec<String> =
+        (0..300).map(|n| format!("no.{n}")).chain(std::iter::once("ok".to_owned())).collect();
+    let tags: Vec<&str> = names.iter().map(String::as_str).collect();
+    let place = tempfile::tempdir().unwrap();
+    let storage = Storage { path: place.path().to_owned(), sync: Default::default() };
+    let beside = run(&tags, 20, false, Some(storage)).await;
+    assert_eq!((beside.taken["ok"], beside.report.outputs[0].sent, beside.report.unsent()), (200, 60_200, 0));
+    assert!(beside.healthy_after < Duration::from_secs(120), "{:?}", beside.healthy_after);
+    let beside = run(&tags, 20, false, None).await;
+    let books = &beside.report.outputs[0];
+    let dropped: u64 = books.dropped.iter().map(|(_, count)| count).sum();
+    assert_eq!((books.sent + dropped, books.unsent), (60_200, 0));
+    assert!(beside.taken["ok"] >= 100, "{:?}", beside.taken.get("ok"));
 }
