@@ -452,7 +452,7 @@ impl<T: Origin> Joiner<T> {
     fn alone(&mut self, line: &[u8], time: Timestamp, origin: T, hand: &mut impl FnMut(Finished<'_, T>)) {
         let Some(parser) = self.parsers.first() else { return };
         let content = content_of(self.key_content.as_deref(), parser);
-        if content.is_none() && line.is_empty() {
+        if line.is_empty() {
             return;
         }
         let mut out = std::mem::take(&mut self.out);

@@ -52,6 +52,17 @@ fn a_record_over_the_limit_is_handed_over_in_parts() {
 }
 
 #[test]
+fn an_empty_line_makes_no_record_behind_a_parser_either() {
+    let cri = ["2025-09-11T06:46:18Z stdout F a", "", "2025-09-11T06:46:18Z stdout F b"];
+    let docker = [r#"{"log":"a\n"}"#, "", r#"{"log":"b\n"}"#];
+    for (name, lines, end) in [("cri", cri, ""), ("docker", docker, "\n")] {
+        let records = joined(&mut Joiner::new(parsers(&[name]), None), &lines);
+        let texts: Vec<_> = records.into_iter().map(|(text, ..)| text).collect();
+        assert_eq!(texts, [format!("a{end}"), format!("b{end}")], "{name}");
+    }
+}
+
+#[test]
 fn each_record_waits_for_itself() {
     let mut joiner = Joiner::new(parsers(&["cri"]), None);
     let mut records = Vec::new();
