@@ -19,6 +19,8 @@ pub struct FormatError {
 pub struct TimeFormat {
     text: Box<str>,
     items: Box<[Item]>,
+    /// Blanks before a text do not count, as in Fluent Bit where the year is not written out as `%Y`, `%y` or `%s`.
+    skips_blanks: bool,
 }
 
 /// One step of reading.
@@ -79,7 +81,8 @@ impl TimeFormat {
         let mut items = Vec::new();
         compile(text.as_bytes(), 0, &mut items)?;
         mark_zulu(&mut items);
-        Ok(Self { text: text.into(), items: items.into() })
+        let skips_blanks = !["%Y", "%y", "%s"].iter().any(|year| text.contains(year));
+        Ok(Self { text: text.into(), items: items.into(), skips_blanks })
     }
 
     /// The format as it was written.
@@ -99,6 +102,10 @@ impl TimeFormat {
             &*self.items,
             [Item::Epoch] | [Item::Epoch, Item::Fraction] | [Item::Epoch, Item::Literal(_), Item::Fraction]
         )
+    }
+
+    pub(super) fn skips_blanks(&self) -> bool {
+        self.skips_blanks
     }
 
     pub(super) fn items(&self) -> &[Item] {

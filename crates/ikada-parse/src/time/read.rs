@@ -38,6 +38,9 @@ pub(super) struct Read {
 impl TimeFormat {
     pub(super) fn read(&self, text: &[u8]) -> Read {
         let mut reader = Reader { text, at: 0, parts: Parts::default() };
+        if self.skips_blanks() {
+            reader.skip_blanks();
+        }
         let whole = self.items().iter().all(|item| reader.item(*item).is_some());
         Read { parts: reader.parts, whole, end: reader.at }
     }

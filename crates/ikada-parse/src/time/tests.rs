@@ -63,6 +63,24 @@ fn a_day_of_the_year_is_a_date() {
 }
 
 #[test]
+fn american_zones_may_be_in_any_case_and_the_others_may_not() {
+    let format = "%Y-%m-%d %H:%M:%S %z";
+    assert_eq!(secs(format, "2025-01-02 03:04:05 est"), secs(format, "2025-01-02 03:04:05 -0500"));
+    assert_eq!(secs(format, "2025-01-02 03:04:05 Pdt"), secs(format, "2025-01-02 03:04:05 -0700"));
+    assert_eq!(secs(format, "2025-01-02 03:04:05 UTC"), secs(format, "2025-01-02 03:04:05 Z"));
+    assert_eq!(secs(format, "2025-01-02 03:04:05 z"), None);
+    assert_eq!(secs(format, "2025-01-02 03:04:05 utc"), None);
+}
+
+#[test]
+fn blanks_before_a_time_count_only_where_the_year_is_written_out() {
+    assert_eq!(secs("%b %d %H:%M:%S", " \tNov 22 01:02:03"), secs("%b %d %H:%M:%S", "Nov 22 01:02:03"));
+    assert_eq!(secs("%F", " 2025-01-02"), secs("%F", "2025-01-02"));
+    assert_eq!(secs("%Y-%m-%d", " 2025-01-02"), None);
+    assert_eq!(secs("%s", " 1757573178"), None);
+}
+
+#[test]
 fn unknown_directives_are_told_with_what_to_type() {
     let error = TimeFormat::new("%Y-%m-%dT%H:%M:%S.%3N%z").unwrap_err();
     assert_eq!(error.position, 18);

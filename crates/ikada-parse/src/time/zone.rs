@@ -52,17 +52,15 @@ pub fn parse_offset(text: &str) -> Option<i32> {
     (has_minutes && taken == text.len() && offset.abs() < 24 * HOUR).then_some(offset)
 }
 
-/// Reads an offset or a name of RFC 822, and returns it with the bytes it took.
+/// Reads an offset or a name of RFC 822, and returns it with the bytes it took. The American names may be in any case, as in Fluent Bit.
 pub(super) fn read_offset(text: &[u8]) -> Option<(i32, usize)> {
     match text.first()? {
         b'+' | b'-' => return signed(text),
         b'Z' => return Some((0, 1)),
         _ => {}
     }
-    const NAMES: [(&[u8], i32); 11] = [
-        (b"UTC", 0),
-        (b"GMT", 0),
-        (b"UT", 0),
+    const UNIVERSAL: [&[u8]; 3] = [b"UTC", b"GMT", b"UT"];
+    const AMERICAN: [(&[u8], i32); 8] = [
         (b"EST", -5),
         (b"EDT", -4),
         (b"CST", -6),
@@ -72,8 +70,12 @@ pub(super) fn read_offset(text: &[u8]) -> Option<(i32, usize)> {
         (b"PST", -8),
         (b"PDT", -7),
     ];
-    let (name, hours) = NAMES.iter().find(|(name, _)| text.starts_with(name))?;
-    Some((hours * HOUR, name.len()))
+    if let Some(name) = UNIVERSAL.iter().find(|name| text.starts_with(name)) {
+        return Some((0, name.len()));
+    }
+    let word = text.get(..3)?;
+    let (_, hours) = AMERICAN.iter().find(|(name, _)| word.eq_ignore_ascii_case(name))?;
+    Some((hours * HOUR, word.len()))
 }
 
 /// Reads `+hh`, `+hhmm` or `+hh:mm`, no digit less; minutes and hours are not checked for their range, as Fluent Bit does not (case `time-z-big`).
