@@ -342,6 +342,7 @@ fn mistakes_are_refused_where_they_stand() {
     refused("a[b", 1);
     refused("a[]", 1);
     refused("[z-a]", 1);
+    refused("a[[:foo:]]", 2);
     refused("a\\", 1);
     refused(r"\xFF", 2);
     refused(r"\u12", 2);

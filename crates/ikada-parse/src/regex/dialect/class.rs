@@ -91,11 +91,17 @@ impl Reader<'_, '_> {
             let negated = self.cursor.eat("^");
             let name = self.cursor.rest().split_once(":]").map(|(name, _)| name);
             let set = name.and_then(|name| charset::posix(name, negated, self.sets));
-            if let (Some(name), Some(set)) = (name, set) {
-                self.cursor.go_back_to(self.cursor.at() + name.len() + 2);
-                self.class.takes_any |= set.takes_any;
-                self.class.text.push_str(&set.item());
-                return Ok(());
+            match (name, set) {
+                (Some(name), Some(set)) => {
+                    self.cursor.go_back_to(self.cursor.at() + name.len() + 2);
+                    self.class.takes_any |= set.takes_any;
+                    self.class.text.push_str(&set.item());
+                    return Ok(());
+                }
+                (Some(name), None) if could_be_posix(name) => {
+                    return Err(error_at(behind - 1, format!("there is no character class `[:{name}:]`")));
+                }
+                _ => {}
             }
             self.cursor.go_back_to(behind);
         }
@@ -187,4 +193,9 @@ impl Reader<'_, '_> {
         self.class.text.push('-');
         push_literal(&mut self.class.text, high);
     }
+}
+
+/// Ruby takes what is longer for a set in the set.
+fn could_be_posix(name: &str) -> bool {
+    name.chars().count() <= 20 && !name.contains([':', ']'])
 }
