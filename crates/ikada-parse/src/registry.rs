@@ -229,9 +229,10 @@ fn duplicate(word: &str, name: &Spanned<String>, first: Span, found: &mut Diagno
 
 #[cfg(test)]
 mod tests {
-    use ikada_msgpack::MapView;
+    use ikada_msgpack::{MapView, str_bytes};
     use ikada_options::{Property, Sources, check_set};
     use ikada_record::Timestamp;
+    use ikada_record::json::{JsonStyle, write_value};
 
     use super::*;
 
@@ -334,6 +335,51 @@ mod tests {
         assert!(found[0].contains("error[unknown-parser]") && found[0].contains("`docker`"), "{found:?}");
         assert!(parsers.multiline("M").is_none());
         assert!(parsers.multiline("JAVA").is_some(), "case does not matter");
+    }
+
+    /// What a parser makes of a line; nothing if the line does not fit.
+    fn record(options: &[(&str, &str)], line: &str) -> Option<Vec<u8>> {
+        let name: &[(&str, &str)] = &[("name", "p")];
+        let (parsers, found) = defined(&[&[name, options].concat()]);
+        assert!(found.is_empty(), "{found:?}");
+        let mut out = Vec::new();
+        parsers.get("p").unwrap().parse(line.as_bytes(), Timestamp::default(), &mut out).ok()?;
+        Some(out)
+    }
+
+    /// The same as JSON.
+    fn parsed(options: &[(&str, &str)], line: &str) -> Option<String> {
+        let mut text = Vec::new();
+        write_value(&mut text, &record(options, line)?, JsonStyle::default());
+        Some(String::from_utf8(text).unwrap())
+    }
+
+    #[test]
+    fn a_match_without_a_field_is_none() {
+        let level = [("format", "regex"), ("regex", r"^(?:\[(?<level>\w*)\])?")];
+        assert_eq!(parsed(&level, "hello"), None);
+        assert_eq!(parsed(&level, "[] hello").as_deref(), Some("{}"), "an empty field is one");
+        assert_eq!(parsed(&level, "[x] hello").as_deref(), Some(r#"{"level":"x"}"#));
+    }
+
+    #[test]
+    fn groups_of_one_name_stand_together() {
+        let twice = [("format", "regex"), ("regex", "(?<b>1)(?<a>2)(?<b>3)")];
+        let record = record(&twice, "123").unwrap();
+        let fields = MapView::known(&record).raw().map(|(key, value)| [key, value].map(str_bytes));
+        let expected =
+            [["b", "1"], ["b", "3"], ["a", "2"]].map(|field| field.map(|text| Some(text.as_bytes())));
+        assert_eq!(fields.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn with_types_the_values_of_logfmt_stay_as_they_are_written() {
+        let line = r#"level=info n b=true msg="a\nb" key= bare"#;
+        let typed = [("format", "logfmt"), ("types", "n:integer b:bool")];
+        let expected = r#"{"level":"info","n":0,"b":true,"msg":"a\\nb","key":"","bare":""}"#;
+        assert_eq!(parsed(&typed, line).as_deref(), Some(expected));
+        let expected = r#"{"level":"info","n":true,"b":"true","msg":"a\nb","key":true,"bare":true}"#;
+        assert_eq!(parsed(&[("format", "logfmt")], line).as_deref(), Some(expected));
     }
 
     #[test]

@@ -89,7 +89,10 @@ impl Build<'_> {
                 return None;
             }
         };
-        let groups: Vec<_> = regex.names().map(|(name, number)| group(name, number)).collect();
+        let mut names: Vec<_> = regex.names().collect();
+        // Groups of one name stand together, where the first of them does.
+        names.sort_by_cached_key(|(name, _)| regex.names().position(|(other, _)| other == *name));
+        let groups: Vec<_> = names.into_iter().map(|(name, number)| group(name, number)).collect();
         if groups.is_empty() {
             let message = "the expression has no named group, so no line ever fits";
             let help = "name what becomes a field: `(?<message>.*)`";

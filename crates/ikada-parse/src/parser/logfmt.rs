@@ -4,11 +4,39 @@ use super::NoMatch;
 use super::escape;
 use super::fields::Value;
 
-/// Calls `field` with every key and its value up to the end of the line; `unescaped` is room for values with escapes.
+/// What values are.
+pub(super) enum Values<'v> {
+    /// Unescaped, for which there is room; true where there is none.
+    Free(&'v mut Vec<u8>),
+    /// As they are written, and empty where there is none: `Types` are set.
+    Typed,
+}
+
+impl Values<'_> {
+    fn none(&self) -> Value<'static> {
+        match self {
+            Self::Free(_) => Value::True,
+            Self::Typed => Value::Text(&[]),
+        }
+    }
+
+    fn quoted<'t>(&'t mut self, text: &'t [u8], escaped: bool) -> Value<'t> {
+        match self {
+            Self::Free(room) if escaped => {
+                room.clear();
+                escape::escaped_utf8(text, room);
+                Value::Text(room)
+            }
+            _ => Value::Text(text),
+        }
+    }
+}
+
+/// Calls `field` with every key and its value up to the end of the line.
 pub(super) fn fields(
     text: &[u8],
     no_bare_keys: bool,
-    unescaped: &mut Vec<u8>,
+    mut values: Values<'_>,
     mut field: impl FnMut(&[u8], Value<'_>),
 ) -> Result<(), NoMatch> {
     let mut rest = text;
@@ -23,19 +51,15 @@ pub(super) fn fields(
             [b'=', b'"', behind @ ..] => {
                 let (value, escaped, behind) = quoted(behind);
                 rest = behind;
-                unescaped.clear();
-                if escaped {
-                    escape::escaped_utf8(value, unescaped);
-                }
-                field(key, Value::Text(if escaped { unescaped } else { value }));
+                field(key, values.quoted(value, escaped));
             }
             [b'=', behind @ ..] => {
                 let (value, behind) = word(behind);
                 rest = behind;
-                field(key, if value.is_empty() { Value::True } else { Value::Text(value) });
+                field(key, if value.is_empty() { values.none() } else { Value::Text(value) });
             }
             _ if no_bare_keys => return Err(NoMatch),
-            _ => field(key, Value::True),
+            _ => field(key, values.none()),
         }
         if let Some(b'\n' | b'\r') = rest.first() {
             return Ok(());

@@ -173,7 +173,11 @@ impl Parser {
         match &self.reader {
             Reader::Json => json_object(text, &mut scratch.probe, out).map(|()| None),
             Reader::Regex { regex, groups, skip_empty } => {
-                if groups.is_empty() || !regex.captures_into(text, &mut scratch.slots) {
+                if !regex.captures_into(text, &mut scratch.slots) {
+                    return Err(NoMatch);
+                }
+                // A match that holds no field is none, as in Fluent Bit; an empty field is one.
+                if groups.iter().all(|group| scratch.slots.get(group.number).is_none()) {
                     return Err(NoMatch);
                 }
                 let mut building = self.building(now, out);
@@ -194,7 +198,11 @@ impl Parser {
             }
             Reader::Logfmt { no_bare_keys } => {
                 let mut building = self.building(now, out);
-                logfmt::fields(text, *no_bare_keys, &mut scratch.probe, |key, value| {
+                let values = match self.types.is_empty() {
+                    true => logfmt::Values::Free(&mut scratch.probe),
+                    false => logfmt::Values::Typed,
+                };
+                logfmt::fields(text, *no_bare_keys, values, |key, value| {
                     building.put(key, self.role(key), value);
                 })?;
                 building.finish_some()

@@ -17,6 +17,10 @@ pub(super) enum FieldType {
 pub(super) struct Types(pub(super) Vec<(Box<[u8]>, FieldType)>);
 
 impl Types {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn of(&self, name: &[u8]) -> FieldType {
         let found = self.0.iter().find(|(field, _)| **field == *name);
         found.map_or(FieldType::Text, |(_, kind)| *kind)
@@ -63,7 +67,7 @@ fn integer(text: &[u8]) -> i64 {
     value
 }
 
-/// The decimal number a text begins with.
+/// The number a text begins with; one that is too large is infinite.
 fn float(text: &[u8]) -> f64 {
     let text = text.trim_ascii_start();
     let (negative, digits) = sign(text);
@@ -71,9 +75,22 @@ fn float(text: &[u8]) -> f64 {
         let value = hex_float(digits);
         return if negative { -value } else { value };
     }
+    if let Some(value) = named_float(digits) {
+        return if negative { -value } else { value };
+    }
     let length = float_length(text);
-    let number = std::str::from_utf8(&text[..length]).ok().and_then(|number| number.parse::<f64>().ok());
-    number.filter(|number| number.is_finite()).unwrap_or(0.0)
+    let number = std::str::from_utf8(&text[..length]).ok().and_then(|number| number.parse().ok());
+    number.unwrap_or(0.0)
+}
+
+/// The number whose name is the first word of a text.
+fn named_float(text: &[u8]) -> Option<f64> {
+    let length = text.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let is = |name: &[u8]| text[..length].eq_ignore_ascii_case(name);
+    if is(b"inf") || is(b"infinity") {
+        return Some(f64::INFINITY);
+    }
+    is(b"nan").then_some(f64::NAN)
 }
 
 /// How many bytes at the start of a text are a decimal number.
@@ -109,7 +126,7 @@ fn hex_float(text: &[u8]) -> f64 {
             _ => break,
         }
     }
-    if f64::is_finite(value) { value } else { 0.0 }
+    value
 }
 
 /// The hexadecimal digits a text begins with, `0x` before them or not.
@@ -153,7 +170,10 @@ mod tests {
         assert_eq!(float(b"1.5e+"), 1.5);
         assert_eq!(float(b"-.5"), -0.5);
         assert_eq!(float(b"."), 0.0);
-        assert_eq!(float(b"1e999"), 0.0);
+        assert_eq!(float(b"1e999"), f64::INFINITY);
+        assert_eq!(float(b" -Infinity!"), f64::NEG_INFINITY);
+        assert!(float(b"NaN").is_nan());
+        assert_eq!(float(b"information"), 0.0);
         assert_eq!(hex(b"0xffg"), 255);
         assert_eq!(hex(b"1ffffffffffffffff"), u64::MAX);
     }

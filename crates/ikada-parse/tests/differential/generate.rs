@@ -59,6 +59,8 @@ pub(crate) fn suites(rng: &mut Rng, built_in: bool) -> Vec<Suite> {
         ],
     ));
     suites.push(plain(rng, &[("Format", "logfmt")], LOGFMT, 12));
+    let types = ("Types", "a:integer b:bool x:float k:hex");
+    suites.push(plain(rng, &[("Format", "logfmt"), types], LOGFMT, 12));
     suites.push(plain(rng, &[("Format", "ltsv")], LTSV, 10));
     suites.push(plain(rng, &[("Format", "json")], JSON, 12));
     for kind in ["integer", "float", "bool", "hex"] {
@@ -225,6 +227,7 @@ const VALUES: &[&str] = &[
     "TRUE1",
     "5.5",
     "99999999999999999999",
+    "e400",
 ];
 
 fn plain(rng: &mut Rng, options: &[(&'static str, &str)], pieces: &[&str], most: usize) -> Suite {

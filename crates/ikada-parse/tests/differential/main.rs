@@ -65,8 +65,8 @@ fn is_same(own: &Own, other: Option<&String>) -> bool {
         None => own.time.is_none_or(|time| time.secs() >= 100_000_000),
         // Explained: a time that fits up to its zone is one in 1970.
         Some(other) if own.time.is_none() && other.starts_with("[[0.") => true,
-        // Explained: a number that is too large counts as 0, as JSON has no infinity; digits behind the ninth are skipped.
-        Some(other) if other.contains("=>inf") || has_long_fraction(&own.shown) => true,
+        // Explained: digits behind the ninth are skipped.
+        Some(_) if has_long_fraction(&own.shown) => true,
         // Explained: a time that does not fit takes its field along.
         Some(other) => own.shown == *other || (own.time.is_none() && own.without_time == *other),
     }
