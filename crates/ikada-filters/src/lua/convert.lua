@@ -57,6 +57,9 @@ end
 
 -- Code, time in seconds, nanoseconds if the time was a table, record or records, metadata.
 local function answer(code, time, record, metadata)
+  if type(code) == "string" then
+    code = tonumber(code) or code
+  end
   if code == nil or code == 0 or code == -1 then
     return code
   end

@@ -184,8 +184,8 @@ impl Records<'_> {
             return None;
         }
         items.sort_unstable();
-        // What was an array may have lost nulls on the way in: their places become null again. Far places make a map.
-        let is_array = !others && (items.len() == highest || (was && highest <= 2 * items.len() + 8));
+        // Places that hold nothing are null, as in Fluent Bit. Far places make a map.
+        let is_array = !others && (items.len() == highest || highest <= 2 * items.len() + 8);
         if !is_array && !is_meant {
             return None;
         }

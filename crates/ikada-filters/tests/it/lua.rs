@@ -222,6 +222,28 @@ fn nulls_in_an_array_keep_their_places() {
 }
 
 #[test]
+fn a_table_with_gaps_is_an_array_with_nulls_and_one_with_far_places_a_map() {
+    let becomes = |table: &str| {
+        one(&format!("function cb(tag, ts, r) r.x = {table} return 2, ts, r end"), "{}").remove(0)
+    };
+    assert_eq!(becomes("{1, nil, 3}"), r#"{"x":[1,null,3]}"#);
+    assert_eq!(becomes("{[1] = 'a', [3] = 'c'}"), r#"{"x":["a",null,"c"]}"#);
+    assert_eq!(becomes("{[2] = 'b'}"), r#"{"x":[null,"b"]}"#);
+    assert_eq!(becomes("{[200] = 3}"), r#"{"x":{"200":3}}"#);
+    assert_eq!(becomes("{1, a = 2}"), r#"{"x":{"1":1,"a":2}}"#);
+}
+
+#[test]
+fn a_code_may_be_a_number_in_text() {
+    let returns =
+        |code: &str| one(&format!("function cb(tag, ts, r) r.x = 1 return {code}, ts, r end"), r#"{"a":1}"#);
+    assert_eq!(returns("'2'"), [r#"{"a":1,"x":1}"#]);
+    assert_eq!(returns("' 2.0 '"), [r#"{"a":1,"x":1}"#]);
+    assert_eq!(returns("'0'"), [r#"{"a":1}"#]);
+    assert_eq!(returns("'-1'"), Vec::<String>::new());
+}
+
+#[test]
 fn a_null_can_be_told_and_set() {
     let code = "function cb(tag, ts, r) r.was = r.a == flb_null r.b = flb_null return 2, ts, r end";
     let filter = filter("lua", &[("call", "cb"), ("code", code), ("enable_flb_null", "on")]);
