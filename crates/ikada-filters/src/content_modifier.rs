@@ -223,12 +223,13 @@ fn hash(fields: &mut Fields<'_>, at: usize) {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// What a group found takes the place of a field of its name, at the end; a group that took no part found an empty text.
+/// Only a text is looked at. What a group found takes the place of a field of its name, at the end; a group that took no part found an empty text.
 fn extract<'a>(fields: &mut Fields<'a>, at: usize, regex: &Regex, groups: &'a [Group], slots: &Mutex<Slots>) {
     let mut subject = fields.buffer();
-    if let Some(View::Str(text)) = value_at(fields, at) {
-        subject.extend_from_slice(text);
-    }
+    let Some(View::Str(text)) = value_at(fields, at) else {
+        return fields.recycle(subject);
+    };
+    subject.extend_from_slice(text);
     let mut slots = slots.lock().unwrap_or_else(PoisonError::into_inner);
     if regex.captures_into(&subject, &mut slots) {
         for group in groups {

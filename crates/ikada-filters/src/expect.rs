@@ -35,7 +35,7 @@ pub struct ExpectOptions {
     /// The field must be there and not null.
     #[option(example = "$level")]
     pub key_val_is_not_null: Vec<InOrder<String>>,
-    /// The field must be there and, if it is a text, be this one: `FIELD TEXT`.
+    /// The field must be there, be no array and, if it is a text, be this one: `FIELD TEXT`.
     #[option(example = "$level error")]
     pub key_val_eq: Vec<InOrder<String>>,
     /// What to do when a record breaks a rule.
@@ -179,7 +179,8 @@ impl Rule {
             Kind::NotNull => value.is_some_and(|value| value != View::Nil),
             Kind::Equals => match value {
                 Some(View::Str(text)) => *text == *self.text,
-                other => other.is_some(),
+                Some(View::Array(_)) | None => false,
+                Some(_) => true,
             },
         }
     }

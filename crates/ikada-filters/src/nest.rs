@@ -18,16 +18,16 @@ use crate::text::{encoded, str_header};
 #[options(filter = "nest")]
 pub struct NestOptions {
     /// What to do: `nest` or `lift`.
-    #[option(required, example = "nest")]
+    #[option(default = "nest")]
     pub operation: Operation,
     /// With `nest`: the fields that move, by name; `name*` takes all whose names start so.
     #[option(example = "container_*")]
     pub wildcard: Vec<String>,
     /// With `nest`: the name of the map they move into, which is appended. With `lift`: the map whose fields are appended to the record.
     ///
-    /// `nest_under` and `nested_under` are one option.
-    #[option(required, alias = "nested_under", example = "container")]
-    pub nest_under: String,
+    /// It has to be given. `nest_under` and `nested_under` are one option.
+    #[option(alias = "nested_under", example = "container")]
+    pub nest_under: Option<String>,
     /// Puts this text before the names of the fields that move.
     #[option(example = "app_")]
     pub add_prefix: Option<Spanned<String>>,
@@ -43,6 +43,16 @@ pub enum Operation {
     Nest,
     /// A map's fields move up.
     Lift,
+}
+
+impl Operation {
+    /// What the option that names the map is known as.
+    fn map_option(self) -> &'static str {
+        match self {
+            Self::Nest => "nest_under",
+            Self::Lift => "nested_under",
+        }
+    }
 }
 
 impl OptionValue for Operation {
@@ -108,6 +118,13 @@ impl Nest {
             (None, Some(remove)) => Prefix::Remove(remove.value.as_bytes().into()),
             (None, None) => Prefix::Same,
         };
+        let Some(map) = &options.nest_under else {
+            let name = options.operation.map_option();
+            let message = format!("filter nest needs the option `{name}`");
+            let help = format!("add a line `{name} container`");
+            found.push(Diagnostic::error(codes::MISSING_OPTION, message).at(section).help(help));
+            return None;
+        };
         if options.operation == Operation::Nest && options.wildcard.is_empty() {
             let finding = Diagnostic::warning(codes::MISSING_OPTION, "without `Wildcard` no field moves");
             found.push(finding.at(section).help("add one, such as `Wildcard container_*`"));
@@ -115,8 +132,8 @@ impl Nest {
         Some(Self {
             operation: options.operation,
             moved: options.wildcard.iter().map(|text| Moved::new(text)).collect(),
-            map: options.nest_under.as_str().into(),
-            map_key: encoded(&options.nest_under),
+            map: map.as_str().into(),
+            map_key: encoded(map),
             prefix,
             told: AtomicBool::new(false),
         })

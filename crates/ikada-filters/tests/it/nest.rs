@@ -17,6 +17,12 @@ fn fields_move_into_a_map_and_back() {
 }
 
 #[test]
+fn without_an_operation_fields_move_into_a_map() {
+    let nest = [("Wildcard", "a*"), ("Nest_under", "m")];
+    assert_eq!(changed(&nest, r#"{"a1":1,"b":2}"#), r#"{"b":2,"m":{"a1":1}}"#);
+}
+
+#[test]
 fn names_get_and_lose_their_prefix() {
     let nest = [("Operation", "nest"), ("Wildcard", "*"), ("Nest_under", "m")];
     let with = |prefix: (&'static str, &'static str)| {
@@ -55,7 +61,14 @@ fn what_does_not_fit_together_is_refused() {
     assert!(both.contains("error[conflicting-options]"), "{both}");
     let nothing = findings(&[("Operation", "nest"), ("Nest_under", "m")]);
     assert!(nothing.contains("warning[missing-option]: without `Wildcard` no field moves"), "{nothing}");
-    assert!(findings(&[("Operation", "nest")]).contains("error[missing-option]"));
+    assert!(
+        findings(&[("Wildcard", "a")])
+            .contains("error[missing-option]: filter nest needs the option `nest_under`")
+    );
+    assert!(
+        findings(&[("Operation", "lift")])
+            .contains("error[missing-option]: filter nest needs the option `nested_under`")
+    );
     assert!(findings(&[("Operation", "flatten"), ("Nest_under", "m")]).contains("error[bad-value]"));
     assert!(findings(&[("Operation", "lifting"), ("Nest_under", "m")]).contains("counts as `lift`"));
 }

@@ -88,7 +88,7 @@ fn a_throttle_says_what_counts_as_something_else() {
 
 #[test]
 fn expectations_are_marked_in_the_record() {
-    let cases: [(&[(&str, &str)], bool); 9] = [
+    let cases: [(&[(&str, &str)], bool); 11] = [
         (&[("key_exists", "$m['x']")], true),
         (&[("key_exists", "$m['y']")], false),
         (&[("key_not_exists", "a")], false),
@@ -98,12 +98,15 @@ fn expectations_are_marked_in_the_record() {
         (&[("key_val_eq", "a x y")], true),
         (&[("key_val_eq", "a z")], false),
         (&[("key_val_eq", "m z"), ("key_exists", "a")], true),
+        (&[("key_val_eq", "l x")], false),
+        (&[("key_val_eq", "nope x")], false),
     ];
     for (rules, holds) in cases {
         let mut properties = vec![("action", "result_key"), ("result_key", "ok")];
         properties.extend_from_slice(rules);
-        let out = changed("expect", &properties, r#"{"a":"x y","z":null,"m":{"x":1}}"#);
-        assert_eq!(out, format!(r#"{{"ok":{holds},"a":"x y","z":null,"m":{{"x":1}}}}"#), "{rules:?}");
+        let out = changed("expect", &properties, r#"{"a":"x y","z":null,"m":{"x":1},"l":["x"]}"#);
+        let expected = format!(r#"{{"ok":{holds},"a":"x y","z":null,"m":{{"x":1}},"l":["x"]}}"#);
+        assert_eq!(out, expected, "{rules:?}");
     }
 }
 
@@ -186,6 +189,8 @@ fn a_processor_changes_one_field() {
     }
     let deleted = changed("content_modifier", &[("action", "delete"), ("key", "n")], r#"{"n":3,"m":4}"#);
     assert_eq!(deleted, r#"{"m":4}"#);
+    let extract = [("action", "extract"), ("key", "n"), ("pattern", "^(?<a>.)?")];
+    assert_eq!(changed("content_modifier", &extract, r#"{"n":3,"m":4}"#), r#"{"n":3,"m":4}"#, "no text");
 }
 
 #[test]
