@@ -1,6 +1,6 @@
 //! JSON values out of a stream of bytes, whatever stands between them.
 //!
-//! Values follow each other with or without line ends (reference, inputs §4.1). A line that is no JSON costs only itself, where
+//! Values follow each other with or without line ends or commas (reference, inputs §4.1). A line that is no JSON costs only itself, where
 //! Fluent Bit throws the whole segment away.
 
 use ikada_parse::json::transcode_one;
@@ -63,7 +63,8 @@ impl JsonStream {
     /// Reads the next value into `out` as MessagePack. `ended` says that no bytes will come any more.
     pub(crate) fn next(&mut self, out: &mut Vec<u8>, ended: bool) -> Next {
         let rest = &self.buf[self.at..];
-        let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == 0).count();
+        let means_nothing = |byte: &&u8| byte.is_ascii_whitespace() || matches!(**byte, 0 | b',');
+        let blank = rest.iter().take_while(means_nothing).count();
         self.at += blank;
         let rest = &self.buf[self.at..];
         let is_begun = self.begun > 0 && rest.len() < 2 * self.begun && !self.may_end;

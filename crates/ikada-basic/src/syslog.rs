@@ -254,7 +254,7 @@ impl MessageReader {
 
     /// Adds the record of one message.
     fn add(&self, cx: &InputContext, adder: &mut Adder<'_>, peer: &str, message: &[u8]) {
-        let message = trimmed(message);
+        let (raw, message) = (message, trimmed(message));
         if message.is_empty() {
             return;
         }
@@ -271,7 +271,7 @@ impl MessageReader {
             if let Some(key) = &self.raw_key {
                 write::str(record, key.as_bytes());
                 // Of binary type, as Fluent Bit has it (reference, inputs §4.5).
-                write::bin(record, message);
+                write::bin(record, raw);
             }
             if let Some(key) = &self.source_key {
                 write::str(record, key.as_bytes());

@@ -247,7 +247,21 @@ fn is_of_the_image(path: &Path) -> bool {
         ["/fluent-bit/etc", "/fluent-bit/parsers"].iter().any(|known| folder == Path::new(known))
     });
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    folder && name.starts_with("parsers") && name.ends_with(".conf")
+    let Some(kind) = name.strip_prefix("parsers").and_then(|name| name.strip_suffix(".conf")) else {
+        return false;
+    };
+    folder
+        && matches!(
+            kind,
+            "" | "_ambassador"
+                | "_cinder"
+                | "_extra"
+                | "_java"
+                | "_kafka"
+                | "_mult"
+                | "_multiline"
+                | "_openstack"
+        )
 }
 
 fn directory_of(path: &Path) -> PathBuf {
@@ -271,7 +285,12 @@ mod tests {
         for path in ["/fluent-bit/parsers/parsers.conf", "/fluent-bit/etc/parsers_multiline.conf"] {
             assert!(!loaded(path).diagnostics.has_errors(), "{path}");
         }
-        for path in ["/fluent-bit/etc/extra.conf", "/etc/parsers.conf", "parsers.conf"] {
+        for path in [
+            "/fluent-bit/etc/extra.conf",
+            "/fluent-bit/etc/parsers_json.conf",
+            "/etc/parsers.conf",
+            "parsers.conf",
+        ] {
             assert!(loaded(path).diagnostics.has_errors(), "{path}");
         }
     }

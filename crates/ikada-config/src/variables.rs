@@ -103,6 +103,12 @@ impl<'a> Variables<'a> {
                 break;
             };
             text.push_str(&value[at..start]);
+            if end == start + 2 {
+                findings.unreplaced = Some(start..end + 1);
+                text.push_str("${}");
+                at = end + 1;
+                continue;
+            }
             self.replace(&value[start + 2..end], start..end + 1, &mut text, findings);
             at = end + 1;
             if text.len() > self.room {
@@ -149,10 +155,15 @@ impl<'a> Variables<'a> {
         }
         if let Some(place) = &findings.unreplaced {
             let message = format!("a `${{` in `{key}` stays as it is");
+            let is_closed = place.len() > 2;
+            let help = match is_closed {
+                true => "write the name of a variable between the braces",
+                false => "a `}` has to close it, and none may stand before it",
+            };
             diags.push(
                 Diagnostic::warning(codes::UNREPLACED_VARIABLE, message)
                     .at(property.value.span.part(place.start, place.end))
-                    .help("a `}` has to close it, and none may stand before it"),
+                    .help(help),
             );
         }
     }

@@ -96,7 +96,7 @@ codes! {
 
     /// A variable is used but not set; nothing takes its place.
     UNDEFINED_VARIABLE = "undefined-variable";
-    /// A `${…}` stays as it is, because its closing brace is missing or another one stands before it.
+    /// A `${…}` stays as it is, because its closing brace is missing, another one stands before it, or there is no name in it.
     UNREPLACED_VARIABLE = "unreplaced-variable";
     /// Variables make a value longer than a configuration may be.
     TOO_MUCH_EXPANSION = "too-much-expansion";

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use ikada_plugin::{Dispatch, FlushClock, Gatherer, OnFull};
-use ikada_record::{Chunk, Entry, Receipt, Tag};
+use ikada_record::{Chunk, ChunkBuilder, Entry, Receipt, Tag};
 use tokio::time::Instant;
 
 use crate::ack::{AckBatch, Acks};
@@ -222,6 +222,9 @@ impl Decoder {
     /// Copies the entries of a frame to where entries of their tag gather.
     #[inline]
     fn take(&mut self, frame: &Frame<'_>, read: &mut Read) -> Result<(), FrameError> {
+        if matches!(frame.body, Body::Message { time, .. } if time.is_group_mark()) {
+            return Ok(());
+        }
         if self.joins(frame, read.now) {
             let (records, bytes) = self.take_joined(read.now);
             read.fed.records += records;
@@ -249,12 +252,17 @@ impl Decoder {
             Body::Entries { run, broken } => {
                 let entries = self.framer.entries();
                 let mut start = 0;
+                let mut kept = 0;
                 for entry in entries {
                     let raw = &run[start..entry.end];
-                    gatherer.builder(tag, read.now).push_with(entry.time, |data| data.extend_from_slice(raw));
                     start = entry.end;
+                    if entry.time.is_group_mark() {
+                        continue;
+                    }
+                    gatherer.builder(tag, read.now).push_with(entry.time, |data| data.extend_from_slice(raw));
+                    kept += 1;
                 }
-                read.count(entries.len(), run.len());
+                read.count(kept, run.len());
                 broken.map_or(Ok(()), |source| Err(FrameError::Entry { index: entries.len(), source }))
             }
             Body::Packed { payload, compression: None, .. } => copy_run(gatherer, tag, payload, read),
@@ -343,7 +351,14 @@ impl Decoder {
                 (chunk, Err(FrameError::Pack { kept, source }))
             }
         };
-        let Some(chunk) = chunk else { return result };
+        let Some(mut chunk) = chunk else { return result };
+        // Rare enough to be copied.
+        if chunk.span().1.is_group_mark() {
+            let mut builder = ChunkBuilder::with_capacity(chunk.tag().clone(), chunk.size());
+            let own = chunk.entries().filter(|entry| !entry.time().is_group_mark());
+            own.for_each(|entry| builder.push_entry(&entry));
+            chunk = builder.finish(chunk.receipt().clone());
+        }
         read.count(chunk.len(), chunk.size());
         // What came before it under the same tag goes first.
         self.flush();
@@ -388,9 +403,11 @@ fn copy_run(gatherer: &mut Gatherer, tag: &[u8], run: &[u8], read: &mut Read) ->
         }
         match Entry::scan(&run[at..]) {
             Ok((entry, len)) => {
-                gatherer.builder(tag, read.now).push_entry(&entry);
                 at += len;
-                kept += 1;
+                if !entry.time().is_group_mark() {
+                    gatherer.builder(tag, read.now).push_entry(&entry);
+                    kept += 1;
+                }
             }
             Err(source) => break Err(FrameError::Pack { kept, source }),
         }

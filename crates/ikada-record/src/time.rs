@@ -9,6 +9,9 @@ pub struct Timestamp {
     nanos: u32,
 }
 
+/// The last second that EventTime has for a time: the two behind it are marks (`FLB_LOG_EVENT_GROUP_END` and `_START`).
+const LAST: i64 = u32::MAX as i64 - 2;
+
 impl Timestamp {
     /// A time; nanoseconds of a second or more carry over.
     #[must_use]
@@ -53,7 +56,8 @@ impl Timestamp {
     /// Reads the forms that the Forward protocol allows for an entry's time: EventTime, an integer, and (inside a run of
     /// entries only) a float.
     ///
-    /// `None` for everything else: negative numbers, other extension types, nanoseconds of a second or more.
+    /// `None` for everything else: negative numbers, seconds beyond 32 bits (as milliseconds would be), other extension types, nanoseconds of
+    /// a second or more.
     #[must_use]
     #[inline]
     pub fn from_view(view: &View<'_>) -> Option<Self> {
@@ -64,15 +68,22 @@ impl Timestamp {
                 let nanos = u32::from_be_bytes([data[4], data[5], data[6], data[7]]);
                 (nanos < 1_000_000_000).then_some(Self { secs: i64::from(secs), nanos })
             }
-            View::Uint(secs) => Some(Self { secs: i64::try_from(secs).ok()?, nanos: 0 }),
+            View::Uint(secs) => Some(Self { secs: i64::from(u32::try_from(secs).ok()?), nanos: 0 }),
             View::Float(secs) => Self::from_f64(secs),
             _ => None,
         }
     }
 
+    /// Whether it stands for the beginning or the end of a group of Fluent Bit's, and not for a time.
+    #[must_use]
+    #[inline]
+    pub fn is_group_mark(&self) -> bool {
+        self.secs > LAST && self.secs <= LAST + 2 && self.nanos == 0
+    }
+
     /// Writes the time as EventTime. What lies outside 1970…2106 is written as the nearest time inside.
     pub fn write(&self, buf: &mut Vec<u8>) {
-        let secs = self.secs.clamp(0, i64::from(u32::MAX));
+        let secs = self.secs.clamp(0, LAST);
         let nanos = if secs == self.secs { self.nanos } else { 0 };
         write::event_time(buf, secs as u32, nanos);
     }

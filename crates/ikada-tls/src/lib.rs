@@ -25,10 +25,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ikada_options::{TlsOptions, TlsVersion};
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
     SupportedProtocolVersion,
@@ -159,13 +159,17 @@ impl TlsSettings {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&self.versions()?)?;
-        let builder = match (self.verifies, self.verifies_host) {
-            (true, true) => builder.with_root_certificates(self.roots()?),
-            (true, false) => {
-                let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots()?), provider);
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyHost(inner.build()?)))
+        let names_roots = self.ca_file.is_some() || self.ca_path.is_some();
+        let builder = match self.verifies {
+            true if self.verifies_host && !names_roots => builder.with_root_certificates(self.roots()?),
+            true => {
+                let named = if names_roots { self.named_roots()? } else { Vec::new() };
+                let roots = Arc::new(self.roots()?);
+                let inner = WebPkiServerVerifier::builder_with_provider(roots, provider).build()?;
+                let verifier = Trust { inner, named, verifies_host: self.verifies_host };
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
             }
-            (false, _) => builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAll(provider))),
+            false => builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAll(provider))),
         };
         Ok(match self.identity()? {
             Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
@@ -213,8 +217,8 @@ impl TlsSettings {
         Ok(left.into_iter().map(|(_, version)| version).collect())
     }
 
-    /// The authorities that the settings name, or those of the system where they name none.
-    fn roots(&self) -> Result<RootCertStore, TlsError> {
+    /// The authorities that the settings name.
+    fn named_roots(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         let mut named = Vec::new();
         if let Some(path) = &self.ca_file {
             named = certificates(path)?;
@@ -225,9 +229,15 @@ impl TlsSettings {
             // Such directories hold other things, too: what is no certificate is passed over.
             named.extend(files.flatten().filter_map(|file| certificates(&file.path()).ok()).flatten());
         }
-        if self.ca_file.is_none() && self.ca_path.is_none() {
-            named = rustls_native_certs::load_native_certs().certs;
-        }
+        Ok(named)
+    }
+
+    /// The authorities that the settings name, or those of the system where they name none.
+    fn roots(&self) -> Result<RootCertStore, TlsError> {
+        let named = match (&self.ca_file, &self.ca_path) {
+            (None, None) => rustls_native_certs::load_native_certs().certs,
+            _ => self.named_roots()?,
+        };
         let mut store = RootCertStore::empty();
         // One certificate of a bundle that is too odd for us does not spoil the others.
         store.add_parsable_certificates(named);
@@ -330,11 +340,25 @@ impl ServerCertVerifier for TrustAll {
     }
 }
 
-/// Takes a certificate of a trusted authority whatever host it is for (`tls.verify_hostname off`).
+/// Takes what OpenSSL takes beyond the rules of the web: a certificate that the settings name themselves, although it is an authority's; and
+/// where `tls.verify_hostname` is off, one for any host.
 #[derive(Debug)]
-struct AnyHost(Arc<WebPkiServerVerifier>);
+struct Trust {
+    inner: Arc<WebPkiServerVerifier>,
+    named: Vec<CertificateDer<'static>>,
+    verifies_host: bool,
+}
 
-impl ServerCertVerifier for AnyHost {
+impl Trust {
+    /// Whether a certificate is one that the settings name, refused only because it is an authority's: its time was looked at before that.
+    fn is_named(&self, certificate: &CertificateDer<'_>, error: &CertificateError) -> bool {
+        let CertificateError::Other(other) = error else { return false };
+        matches!(other.0.downcast_ref::<webpki::Error>(), Some(webpki::Error::CaUsedAsEndEntity))
+            && self.named.iter().any(|named| named == certificate)
+    }
+}
+
+impl ServerCertVerifier for Trust {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -343,11 +367,17 @@ impl ServerCertVerifier for AnyHost {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.0.verify_server_cert(certificate, chain, name, ocsp, now) {
+        match self.inner.verify_server_cert(certificate, chain, name, ocsp, now) {
+            Err(rustls::Error::InvalidCertificate(error)) if self.is_named(certificate, &error) => {
+                if self.verifies_host {
+                    verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                }
+                Ok(ServerCertVerified::assertion())
+            }
             // The name is looked at last: all else is in order.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) if !self.verifies_host => Ok(ServerCertVerified::assertion()),
             result => result,
         }
     }
@@ -358,7 +388,7 @@ impl ServerCertVerifier for AnyHost {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
+        self.inner.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -367,11 +397,11 @@ impl ServerCertVerifier for AnyHost {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
+        self.inner.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.inner.supported_verify_schemes()
     }
 }
 
@@ -426,18 +456,24 @@ mod tests {
 
     /// Whether a client of these options takes the certificate of `logs.example` for that of `host`.
     fn is_taken(options: &TlsOptions, host: &str) -> bool {
-        let pair = rcgen::generate_simple_self_signed(["logs.example".to_owned()]).unwrap();
+        takes(options, host, rcgen::CertificateParams::new(["logs.example".to_owned()]).unwrap())
+    }
+
+    /// Whether a client of these options, with a certificate for an authority, takes the same from a server.
+    fn takes(options: &TlsOptions, host: &str, params: rcgen::CertificateParams) -> bool {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let cert = params.self_signed(&key).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let ca = dir.path().join("ca.pem");
-        std::fs::write(&ca, pair.cert.pem()).unwrap();
+        std::fs::write(&ca, cert.pem()).unwrap();
         let settings = TlsSettings { ca_file: Some(ca), ..TlsSettings::new(options) };
         let server = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(
-                vec![pair.cert.der().clone()],
-                PrivateKeyDer::from_pem_slice(pair.signing_key.serialize_pem().as_bytes()).unwrap(),
+                vec![cert.der().clone()],
+                PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap(),
             )
             .unwrap();
         let mut server = rustls::ServerConnection::new(Arc::new(server)).unwrap();
@@ -457,6 +493,23 @@ mod tests {
             }
         }
         true
+    }
+
+    /// As `openssl req -x509` makes them.
+    #[test]
+    fn a_server_may_show_the_very_certificate_that_is_trusted() {
+        let own = |until: i32| {
+            let mut params = rcgen::CertificateParams::new(["logs.example".to_owned()]).unwrap();
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+            params.not_after = rcgen::date_time_ymd(until, 1, 1);
+            params
+        };
+        let lax = TlsOptions { verify_hostname: false, ..options() };
+        assert!(takes(&options(), "logs.example", own(2100)));
+        assert!(!takes(&options(), "other.example", own(2100)));
+        assert!(takes(&lax, "other.example", own(2100)));
+        assert!(!takes(&options(), "logs.example", own(2001)), "its time is over");
     }
 
     #[test]

@@ -207,7 +207,7 @@ impl Batcher {
         self.key.push(0);
         let Some(reference) = self.names.write(&mut self.key, tag, entry.record()) else { return };
         if let Some(times) = self.lines.no_name.count(1, now) {
-            tracing::warn!(%reference, times, "a template's reference is not in the record; the plain name stands in");
+            tracing::warn!(%reference, times, "a template's reference is not in the record; the name that the options give for that stands in");
         }
     }
 

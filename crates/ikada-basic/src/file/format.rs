@@ -61,14 +61,19 @@ pub(super) enum Piece {
     Field(String),
 }
 
-/// Splits `{time} {message}` into text and fields. Braces without a partner stay text.
+/// Splits `{time} {message}` into text and fields. A field lies between the nearest braces, so that `{"t":"{time}"}` is JSON; braces without a
+/// partner stay text.
 pub(super) fn pieces(template: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut rest = template;
-    while let Some((before, after)) = rest.split_once('{') {
-        let Some((name, behind)) = after.split_once('}') else { break };
-        pieces.push(Piece::Text(before.to_owned()));
-        pieces.push(Piece::Field(name.to_owned()));
+    while let Some((before, behind)) = rest.split_once('}') {
+        match before.rsplit_once('{') {
+            Some((text, name)) => {
+                pieces.push(Piece::Text(text.to_owned()));
+                pieces.push(Piece::Field(name.to_owned()));
+            }
+            None => pieces.push(Piece::Text(format!("{before}}}"))),
+        }
         rest = behind;
     }
     pieces.push(Piece::Text(rest.to_owned()));
@@ -155,20 +160,17 @@ fn csv_value(out: &mut Vec<u8>, value: &[u8]) {
 fn template_piece(out: &mut Vec<u8>, piece: &Piece, entry: &Entry<'_>) {
     match piece {
         Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
+        Piece::Field(name) if name == "time" => put(out, format_args!("{:.6}", entry.time().as_f64())),
         Piece::Field(name) => {
             let record = entry.record();
             let found = record
                 .raw()
-                .filter(|(key, _)| ikada_msgpack::str_bytes(key) == Some(name.as_bytes()))
-                .map(|(_, value)| value)
-                .last();
+                .find(|(key, _)| ikada_msgpack::str_bytes(key) == Some(name.as_bytes()))
+                .map(|(_, value)| value);
             match found.map(|raw| (raw, View::parse(raw))) {
                 Some((_, Ok((View::Str(text), _)))) => out.extend_from_slice(text),
                 Some((raw, _)) => {
                     json::dump_value(out, raw);
-                }
-                None if name == "time" => {
-                    put(out, format_args!("{:.6}", entry.time().as_f64()));
                 }
                 None => put(out, format_args!("{{{name}}}")),
             }
@@ -211,6 +213,28 @@ mod tests {
         assert_eq!(line(FileFormat::Csv), "1700000000.123456717,1,\"a\"\"b\"\n");
         assert_eq!(line(FileFormat::Ltsv), "\"time\":1700000000.123457\t\"i\":1\t\"log\":\"a\"b\"\n");
         assert_eq!(line(FileFormat::Template), "1700000000.123457 a\"b {nope} {\n");
+    }
+
+    /// As Fluent Bit 5.1.1 writes them.
+    #[test]
+    fn a_field_of_a_template_lies_between_the_nearest_braces() {
+        let of = |template: &str, record: &[u8]| {
+            let mut builder = ChunkBuilder::new(Tag::from("t"));
+            builder.push_record(Timestamp::new(1_700_000_000, 0), record);
+            let chunk = builder.finish(Receipt::unwatched());
+            let writer = Writer { template: pieces(template), ..writer(FileFormat::Template) };
+            let mut out = Vec::new();
+            writer.write(&mut out, chunk.tag(), &chunk.entries().next().unwrap());
+            String::from_utf8(out).unwrap()
+        };
+        let record = b"\x82\xa1k\x01\xa3log\xa1x";
+        assert_eq!(
+            of(r#"{"t":"{time}","m":"{log}","k":{k}}"#, record),
+            "{\"t\":\"1700000000.000000\",\"m\":\"x\",\"k\":1}\n"
+        );
+        assert_eq!(of("{{log}} {a{log}", record), "{x} {ax\n");
+        assert_eq!(of("{time} {log}", b"\x82\xa4time\xa4mine\xa3log\xa1x"), "1700000000.000000 x\n");
+        assert_eq!(of("{log}", b"\x82\xa3log\xa1x\xa3log\xa1y"), "x\n");
     }
 
     #[test]

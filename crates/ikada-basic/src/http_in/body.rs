@@ -79,20 +79,29 @@ pub(super) fn records(body: &[u8], content: Content) -> Result<Vec<Vec<u8>>, Ref
         Content::Json => json(body)?,
         Content::Form => vec![form(body)],
     };
-    if records.is_empty() { Err(Refusal::bad("the body has no records")) } else { Ok(records) }
+    // An empty list is a batch of nothing.
+    let is_nothing = content != Content::Json || body.trim_ascii().is_empty();
+    if records.is_empty() && is_nothing { Err(Refusal::bad("the body has no records")) } else { Ok(records) }
 }
 
-/// Objects, and arrays of objects, one after another.
-fn json(mut body: &[u8]) -> Result<Vec<Vec<u8>>, Refusal> {
-    let mut records = Vec::new();
+/// Objects, and arrays of objects, one after another; commas between them and a NUL at the end mean nothing.
+fn json(whole: &[u8]) -> Result<Vec<Vec<u8>>, Refusal> {
+    let (mut records, mut body) = (Vec::new(), whole);
     loop {
         body = body.trim_ascii_start();
-        if body.is_empty() {
-            return Ok(records);
+        match body {
+            [] | [0] => return Ok(records),
+            [b',', rest @ ..] if !records.is_empty() => {
+                body = rest;
+                continue;
+            }
+            _ => {}
         }
         let mut value = Vec::new();
-        let used =
-            transcode_one(body, &mut value).map_err(|error| Refusal::bad(format!("not JSON: {error}")))?;
+        let used = transcode_one(body, &mut value).map_err(|mut error| {
+            error.offset += whole.len() - body.len();
+            Refusal::bad(format!("not JSON: {error}"))
+        })?;
         body = &body[used..];
         match View::parse(&value) {
             Ok((View::Map(_), _)) => records.push(value),
@@ -182,8 +191,10 @@ mod tests {
             Ok(["{\"a\":1}", "{\"b\":2}", "{\"c\":3}", "{}"].map(String::from).into())
         );
         assert_eq!(json("[{},1]"), Err("an array holds something that is no object".into()));
-        assert_eq!(json("[]"), Err("the body has no records".into()));
-        assert!(json("{\"a\":1} x").unwrap_err().starts_with("not JSON"));
+        assert_eq!(json("[]"), Ok(Vec::new()));
+        assert_eq!(json("{\"a\":1},[{\"b\":2}], {}\0").map(|all| all.len()), Ok(3));
+        assert_eq!(json("{\"a\":1} x"), Err("not JSON: expected a value at byte 8".into()));
+        assert!(json(",{}").is_err());
         assert!(json("7").is_err() && json("").is_err());
     }
 

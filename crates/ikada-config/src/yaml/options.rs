@@ -35,7 +35,9 @@ impl Reader<'_> {
                     self.report_empty(&key);
                 }
                 let span = self.visible(pair.value.span, &pair.key);
-                properties.push(Property::new(key, Spanned::new(text.clone(), span)));
+                // As Fluent Bit: a block of text ends in a line end that nobody means.
+                let text = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b');
+                properties.push(Property::new(key, Spanned::new(text.to_owned(), span)));
             }
             Value::List(items) => self.repeated(kind, &key, pair, items, properties),
             Value::Map(_) => self.report_nested(&key, &pair.value),

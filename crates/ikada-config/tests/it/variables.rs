@@ -81,6 +81,18 @@ fn an_undefined_variable_is_a_warning_at_its_place() {
 }
 
 #[test]
+fn braces_without_a_name_stay_with_a_warning() {
+    let loaded = load_with("[INPUT]\n    Tag a${}b\n", &MapEnv::new());
+    assert_eq!(tag(&loaded), "a${}b");
+    assert_eq!(
+        lines(&loaded),
+        [
+            "main.conf:2:10: warning[unreplaced-variable]: a `${` in `Tag` stays as it is (help: write the name of a variable between the braces)"
+        ]
+    );
+}
+
+#[test]
 fn a_variable_without_a_brace_stays_with_a_warning() {
     let loaded = load_with("[INPUT]\n    Tag a${A\n", &MapEnv::new());
     assert_eq!(tag(&loaded), "a${A");

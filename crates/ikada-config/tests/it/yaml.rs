@@ -149,8 +149,15 @@ fn a_value_is_text_whatever_it_looks_like() {
     assert_eq!(found, NONE);
     assert_eq!(
         told(&pipeline.inputs[0]),
-        "dummy.0 a=1 b=true c=null d=~ e=0x10 f=2026-01-01 g=it's h=tab\there i=one\ntwo\n j=one two k=one two l= m=1e3"
+        "dummy.0 a=1 b=true c=null d=~ e=0x10 f=2026-01-01 g=it's h=tab\there i=one\ntwo j=one two k=one two l= m=1e3"
     );
+}
+
+#[test]
+fn blanks_and_line_ends_around_a_value_are_not_part_of_it() {
+    let (pipeline, found) = yaml(&with_input("      tag: |\n        t.a\n      rate: \" 1 \"\n"));
+    assert_eq!(found, Vec::<String>::new());
+    assert_eq!(all(&pipeline)[0], all(&yaml(&with_input("      tag: t.a\n      rate: 1\n")).0)[0]);
 }
 
 #[test]

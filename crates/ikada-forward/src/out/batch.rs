@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ikada_msgpack::write;
 use ikada_plugin::{Batch, Output, Part, Routed, add_part};
 use ikada_record::accessor::Template;
-use ikada_record::{Entry, Tag, Timestamp};
+use ikada_record::{Entry, Tag, Timestamp, record_at};
 use tokio::time::Instant;
 
 use super::encode::{Says, Shape, Tokens};
@@ -28,6 +28,8 @@ pub(super) enum NewTag {
     Same,
     /// Always this one.
     Fixed(Vec<u8>),
+    /// Made of the one they came under.
+    FromTag(Template),
     /// One for each entry, made of its record.
     FromRecord(Template),
 }
@@ -80,7 +82,7 @@ impl ForwardOut {
                 self.add_message(body, template, tag, entry);
                 body.ends.push(body.bytes.len());
             }
-            NewTag::Same | NewTag::Fixed(_) => self.shape.write(&mut body.bytes, entry),
+            NewTag::Same | NewTag::Fixed(_) | NewTag::FromTag(_) => self.shape.write(&mut body.bytes, entry),
         }
         body.entries += 1;
     }
@@ -111,9 +113,14 @@ impl ForwardOut {
         let lane = (!self.target.options.asks).then(|| lane(tag));
         let target = self.target.clone();
         let token = target.options.asks.then(|| body.tokens.get(0));
+        let mut made = Vec::new();
         let new = match &self.tag {
             NewTag::Same => Some(tag.as_bytes()),
             NewTag::Fixed(fixed) => Some(&fixed[..]),
+            NewTag::FromTag(template) => {
+                let named = template.render(&mut made, tag, record_at(&[0x80])).is_ok() && !made.is_empty();
+                Some(if named { &made[..made.len().min(MAX_TAG)] } else { tag.as_bytes() })
+            }
             NewTag::FromRecord(_) => None,
         };
         let delivery = match new {

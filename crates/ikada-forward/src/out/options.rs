@@ -107,12 +107,17 @@ impl OptionValue for ExtraOption {
     const KIND: &'static str = "key and value";
 
     fn parse_value(text: &str) -> Result<Self, ValueError> {
-        let pair = text.split_once([' ', '\t']).map(|(key, value)| (key, value.trim()));
+        let pair = text.split_once([' ', '\t']).map(|(key, value)| (key, unquoted(value.trim())));
         match pair {
             Some((key, value)) if !value.is_empty() => Ok(Self { key: key.into(), value: value.into() }),
             _ => Err(ValueError::new("is a key without a value").help("type `add_option region tokyo`")),
         }
     }
+}
+
+/// A text without the quotes that keep its blanks together.
+fn unquoted(text: &str) -> &str {
+    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
 }
 
 /// What the options come to.
@@ -208,6 +213,7 @@ impl ForwardOutOptions {
         match Template::new(&tag.value) {
             Ok(template) => match template.as_text() {
                 Some(text) => NewTag::Fixed(text.as_bytes().to_vec()),
+                None if template.is_of_tag() => NewTag::FromTag(template),
                 None => NewTag::FromRecord(template),
             },
             Err(error) => {
@@ -226,7 +232,7 @@ impl ForwardOutOptions {
         let other = match tag {
             _ if self.time_as_integer => "`time_as_integer`",
             NewTag::FromRecord(_) => "a `tag` made of each record",
-            NewTag::Same | NewTag::Fixed(_) => return Some(compression),
+            NewTag::Same | NewTag::Fixed(_) | NewTag::FromTag(_) => return Some(compression),
         };
         let message = format!("`compress` and {other} exclude each other");
         diags.push(Diagnostic::error(codes::CONFLICTING_OPTIONS, message).at(self.compress.span));

@@ -66,6 +66,39 @@ async fn every_measured_frame_does_what_the_reference_says_or_better() {
     assert_eq!(differing, listed, "each difference is listed with its reason");
 }
 
+/// What a Fluent Bit sends that groups its records: marks before and behind them, which are no records.
+#[tokio::test]
+async fn the_marks_of_groups_are_no_records() {
+    let entry = |time: u32, head: &[u8], record: &[u8]| {
+        [b"\x92\x92\xd7\x00", &time.to_be_bytes()[..], &[0; 4], head, record].concat()
+    };
+    let group = |padding: usize| {
+        let text = "x".repeat(padding);
+        let record = rmp_serde::to_vec(&json!({"i": text})).unwrap();
+        [
+            entry(u32::MAX, b"\x81\xa1m\xa1v", b"\x81\xa1g\x01"),
+            entry(1_757_573_178, b"\x80", &record),
+            entry(u32::MAX - 1, b"\x80", b"\x80"),
+        ]
+        .concat()
+    };
+    for padding in [0, 1_000_000] {
+        let run = group(padding);
+        let mut packed = b"\x92\xa1t\xc6".to_vec();
+        packed.extend_from_slice(&(run.len() as u32).to_be_bytes());
+        packed.extend_from_slice(&run);
+        let forward = [b"\x92\xa1t\x93", &run[..]].concat();
+        for frame in [packed, forward] {
+            let got = replay(&frame).await;
+            let records = got["records"].as_array().unwrap();
+            assert_eq!((records.len(), &got["closed"]), (1, &json!(false)), "{padding}");
+            assert_eq!(records[0][3]["i"].as_str().unwrap().len(), padding);
+        }
+    }
+    let message = b"\x93\xa1t\xd7\x00\xff\xff\xff\xff\0\0\0\0\x80";
+    assert_eq!(replay(message).await["records"], json!([]));
+}
+
 /// Sends a frame and a good one behind it; the answer to the latter, or the end, says that all was looked at.
 async fn replay(frame: &[u8]) -> Value {
     let running = start(Settings::default(), false).await;

@@ -64,6 +64,7 @@ async fn frames_have_the_recorded_shapes() {
     assert_eq!(captured("send_options on").await, joined(&[b"\x93", head, &with(&a), &with(&b), map]));
     let map = b"\x83\xa4size\x02\xadfluent_signal\x00\xa1k\xa3a b";
     assert_eq!(captured("add_option k a b").await, joined(&[b"\x93", head, &with(&a), &with(&b), map]));
+    assert_eq!(captured("add_option k \"a b\"").await, joined(&[b"\x93", head, &with(&a), &with(&b), map]));
     let renamed = captured("tag new\ntime_as_integer on").await;
     assert_eq!(renamed, joined(&[b"\x92\xa3new\x92", &seconds(&a), &seconds(&b)]));
 }
@@ -87,6 +88,16 @@ async fn entries_are_compressed_into_one_pack() {
         assert_eq!(keys, [&b"size"[..], b"compressed", b"fluent_signal"]);
         assert_eq!(option.get(b"compressed"), Some(View::Str(name.as_bytes())));
     }
+}
+
+#[tokio::test]
+async fn a_tag_made_of_the_tag_is_one_for_all_entries() {
+    let (a, b) = (record("a"), record("b"));
+    let entry = |record: &[u8]| joined(&[b"\x92\x92", EVENT_TIME, b"\x80", record]);
+    let body = joined(&[b"\x92", &entry(&a), &entry(&b)]);
+    assert_eq!(captured("tag x.$TAG").await, joined(&[b"\x92\xa9x.app.web", &body]));
+    assert_eq!(captured("tag $TAG[0].q").await, joined(&[b"\x92\xa5app.q", &body]));
+    assert!(captured("tag $TAG[0].z\ncompress gzip").await.starts_with(b"\x93\xa5app.z"));
 }
 
 #[tokio::test]

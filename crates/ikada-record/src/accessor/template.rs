@@ -140,6 +140,12 @@ impl Template {
         }
     }
 
+    /// Whether it is made of the tag and of text alone.
+    #[must_use]
+    pub fn is_of_tag(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Text(_) | Part::Tag | Part::TagPart(_)))
+    }
+
     /// What the author should know.
     pub fn cautions(&self) -> impl Iterator<Item = &Caution> {
         self.parts.iter().flat_map(|part| match part {
