@@ -202,8 +202,10 @@ impl Session {
         let (used, started) = (self.generation(), Instant::now());
         let skew = self.skew();
         let mut result = call().await.map_err(|error| classify(&error));
+        // Each of the SDK's clients learns from a refusal of its own how far the clock is off.
+        let learns = |failure: &Failure| self.skew() != skew || (skew != 0 && failure.stale_identity);
         if let Err(failure) = &result
-            && (self.skew() != skew || self.renew(failure, used).await)
+            && (learns(failure) || self.renew(failure, used).await)
         {
             result = call().await.map_err(|error| classify(&error));
         }
