@@ -19,7 +19,7 @@ use super::go_names::Task;
 use super::names::{write_group, write_stream};
 use super::options::{Creation, LateEvents};
 use crate::calls::{Call, Calls, OneEntry, Taken};
-use crate::client::{CallError, Destination, Draft, Failure, FailureKind, broken};
+use crate::client::{Destination, Draft, Failure, FailureKind, broken};
 use crate::seldom::Seldom;
 
 /// A log stream.
@@ -136,7 +136,11 @@ impl Sender {
 
     async fn put(&self, body: &Bytes) -> Result<Option<TurnedAway>, Failure> {
         let draft = self.draft.get_or_try_init(|| self.draft()).await?;
-        let answer = self.destination.session.call(|| async move { read(draft.send(body).await?) }).await?;
+        let call = || async move {
+            let answer = draft.send(body).await?;
+            read(&answer).map_err(|error| broken(error, answer))
+        };
+        let answer = self.destination.session.call(call).await?;
         if let Some(info) = &answer.rejected_entity_info
             && let Some(times) = self.no_entity.count(1, Instant::now())
         {
@@ -195,11 +199,8 @@ struct NoEntity {
     error_type: String,
 }
 
-fn read(answer: Bytes) -> Result<Answer, CallError> {
-    match answer.is_empty() {
-        true => Ok(Answer::default()),
-        false => serde_json::from_slice(&answer).map_err(|error| broken(error, answer.clone())),
-    }
+fn read(answer: &[u8]) -> Result<Answer, serde_json::Error> {
+    if answer.is_empty() { Ok(Answer::default()) } else { serde_json::from_slice(answer) }
 }
 
 /// One call's worth of events.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aws_types::SdkConfig;
 use bytes::Bytes;
+use ikada_connect::BoxError;
 use ikada_plugin::registry::BuildContext;
 use ikada_plugin::{BoxFuture, Output, SendError};
 use serde::Deserialize;
@@ -69,7 +70,11 @@ impl<S: RecordService> Stream<S> {
     async fn call(&self, body: Bytes) -> Result<Answer, Failure> {
         let draft = self.draft.get_or_try_init(|| self.draft()).await?;
         let (session, body) = (&self.destination.session, &body);
-        session.call(|| async move { Answer::read(draft.send(body).await?, S::NONE_FAILED) }).await
+        let call = || async move {
+            let answer = draft.send(body).await?;
+            Answer::read(&answer, S::NONE_FAILED).map_err(|error| broken(error, answer))
+        };
+        session.call(call).await
     }
 
     async fn draft(&self) -> Result<Draft, Failure> {
@@ -113,12 +118,11 @@ struct RecordResult {
 impl Answer {
     /// Reads an answer; `none_failed` is the member of one that says that every record was taken. The 500 ids in such an answer are nothing
     /// that anybody looks at, and are not read one by one.
-    fn read(answer: Bytes, none_failed: &[u8]) -> Result<Self, CallError> {
-        if says(&answer, none_failed) {
+    fn read(answer: &[u8], none_failed: &[u8]) -> Result<Self, BoxError> {
+        if says(answer, none_failed) {
             return Ok(Self::default());
         }
-        let results: Results =
-            serde_json::from_slice(&answer).map_err(|error| broken(error, answer.clone()))?;
+        let results: Results = serde_json::from_slice(answer)?;
         let failed: Vec<_> = (results.records.into_iter().enumerate())
             .filter_map(|(place, result)| {
                 let message = result.error_message.unwrap_or_default();
@@ -127,7 +131,7 @@ impl Answer {
             .collect();
         match failed.len() as u64 == results.failed {
             true => Ok(Self { failed }),
-            false => Err(broken("records failed, and the answer does not say which", answer)),
+            false => Err("records failed, and the answer does not say which".into()),
         }
     }
 }
@@ -153,7 +157,7 @@ mod tests {
     }
 
     fn failed(answer: &'static str) -> Option<Vec<(usize, String, String)>> {
-        let answer = Answer::read(Bytes::from_static(answer.as_bytes()), NONE_FAILED).ok()?;
+        let answer = Answer::read(answer.as_bytes(), NONE_FAILED).ok()?;
         let failed = answer.failed.into_iter();
         Some(failed.map(|(place, error)| (place, error.code.unwrap(), error.message)).collect())
     }
