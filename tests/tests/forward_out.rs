@@ -15,11 +15,16 @@ fn sender(port: u16, options: &str) -> Router {
     ))
 }
 
-/// A router that takes what comes on a port into a file.
+/// A router that takes what comes on a port into a file `got`.
 fn receiver(port: u16, options: &str) -> String {
+    receiver_into("got", port, options)
+}
+
+/// The same with a file of any name.
+fn receiver_into(file: &str, port: u16, options: &str) -> String {
     format!(
         "[SERVICE]\n    Flush 0.1\n[INPUT]\n    Name forward\n    Listen 127.0.0.1\n    Port {port}\n{options}[OUTPUT]\n    Name file\n    Match *\n    \
-         format msgpack\n    path {{dir}}\n    file got\n"
+         format msgpack\n    path {{dir}}\n    file {file}\n"
     )
 }
 
@@ -34,22 +39,24 @@ fn with_answers_nothing_is_lost_when_the_receiver_is_killed_again_and_again() {
     const KILLS: usize = 4;
     let port = free_port();
     let key = "    Shared_Key k\n";
-    let mut second = Router::start(&receiver(port, key));
+    // A kill may cut an entry off, so that nobody can tell what comes behind it in that file: each receiver has its own.
+    let name = |kill: usize| format!("got-{kill}");
+    let mut second = Router::start(&receiver_into(&name(1), port, key));
     let dir = second.shared_dir();
-    let got = dir.path().join("got");
+    let got = |kill: usize| dir.path().join(name(kill));
     let mut first = sender(port, &format!("    Require_ack_response on\n{key}"));
     let mut writer = Writer::connect(&first.socket(), "app", "c");
     for kill in 1..=KILLS {
         writer.write((LINES / KILLS) as u64);
-        let before = arrived(&got).len();
-        wait_for("lines through this receiver", || arrived(&got).len() > before);
+        wait_for("lines through this receiver", || !arrived(&got(kill)).is_empty());
         if kill < KILLS {
             second.signal(rustix::process::Signal::KILL);
             second.wait();
-            second = Router::start_in(dir.clone(), &receiver(port, key), &[]);
+            second = Router::start_in(dir.clone(), &receiver_into(&name(kill + 1), port, key), &[]);
         }
     }
-    let all = || logs(&got).into_iter().collect::<std::collections::BTreeSet<_>>().len();
+    let all =
+        || (1..=KILLS).flat_map(|kill| logs(&got(kill))).collect::<std::collections::BTreeSet<_>>().len();
     wait_for("all lines", || all() == LINES);
     assert_eq!(first.stop().code(), Some(0), "{}", first.log());
     assert_eq!(second.stop().code(), Some(0), "{}", second.log());

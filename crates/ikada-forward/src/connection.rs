@@ -180,8 +180,8 @@ impl Reader {
                 () = self.share.wanted(), if holds_much && given_up.is_none() => continue,
             }
             let now = Instant::now();
-            let fed = match self.read_once(now) {
-                Ok(Some(fed)) => fed,
+            let Read { fed, more } = match self.read_once(now) {
+                Ok(Some(read)) => read,
                 Ok(None) => {
                     self.socket.come_back();
                     continue;
@@ -203,7 +203,7 @@ impl Reader {
             if self.share.holds_much() && !self.share.room().await {
                 return Err(self.no_memory());
             }
-            match self.pace.rest(now, records, bytes, self.shared.cx.flush.every()) {
+            match self.pace.rest(now, records, bytes, more, self.shared.cx.flush.every()) {
                 Some(rest) if self.rests && self.stopping.is_none() => {
                     self.socket.step_aside();
                     let until = self.decoder.due().map_or(now + rest, |due| due.min(now + rest));
@@ -247,7 +247,7 @@ impl Reader {
     }
 
     /// Reads what is there, without waiting; `None` when it was nothing.
-    fn read_once(&mut self, now: Instant) -> Result<Option<Fed>, End> {
+    fn read_once(&mut self, now: Instant) -> Result<Option<Read>, End> {
         if let Some(Stopping::UntilQuiet(latest)) = self.stopping
             && now >= latest
         {
@@ -263,11 +263,12 @@ impl Reader {
         buf.reserve(if is_full { self.held.len() + LITTLE } else { READ });
         buf.extend_from_slice(&self.held);
         let looked = self.socket.look(&mut buf);
-        let fed = match looked {
+        let read = match looked {
             Ok(Looked::Bytes(_)) => {
+                let more = buf.len() == buf.capacity();
                 let fed = self.decoder.feed(&mut buf, now);
                 self.held = self.keep(&buf);
-                Ok(Some(fed))
+                Ok(Some(Read { fed, more }))
             }
             Ok(Looked::Empty) => Ok(None),
             Ok(Looked::End) | Err(_) => Err(End),
@@ -275,11 +276,11 @@ impl Reader {
         if !is_full {
             SPARE.set(Some(buf));
         }
-        fed
+        read
     }
 
     /// Reads more of a large frame, into a buffer of its own size, so that it can be shared without moving it.
-    fn read_held(&mut self, now: Instant) -> Result<Option<Fed>, End> {
+    fn read_held(&mut self, now: Instant) -> Result<Option<Read>, End> {
         if self.held.len() == self.held.capacity() {
             let (len, missing) =
                 (self.held.len(), self.decoder.needed().saturating_sub(self.held.len()) + SLACK);
@@ -294,7 +295,8 @@ impl Reader {
             Ok(Looked::Empty) => return Ok(None),
             Ok(Looked::End) | Err(_) => return Err(End),
         }
-        Ok(Some(self.feed_held(now)))
+        let more = self.held.len() == self.held.capacity();
+        Ok(Some(Read { fed: self.feed_held(now), more }))
     }
 
     fn feed_held(&mut self, now: Instant) -> Fed {
@@ -385,6 +387,13 @@ async fn until(then: Option<Instant>) {
         Some(then) => sleep_until(then).await,
         None => pending().await,
     }
+}
+
+/// What a read brought.
+struct Read {
+    fed: Fed,
+    /// Whether it took all the room it had.
+    more: bool,
 }
 
 /// The peer writes no more.

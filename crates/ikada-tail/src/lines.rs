@@ -96,7 +96,11 @@ impl Tailer {
 
     /// A file that was empty has content: other content may have come and gone in between.
     fn find_hidden(&mut self, id: FileId, now: Instant) {
-        let Some(file) = self.files.get_mut(&id) else { return };
+        let Some(file) = self.files.get_mut(&id).filter(|file| file.may_hide.is_some()) else { return };
+        // Nobody need have looked since, and what is there now is about to be read.
+        if let Some(stat) = file.opened().and_then(|handle| Some(Stat::of(&handle.metadata().ok()?))) {
+            (file.size, file.mtime) = (stat.size, stat.mtime);
+        }
         if file.may_hide.is_some_and(|since| file.size > 0 || file.mtime != since) {
             file.may_hide = (file.size == 0).then_some(file.mtime);
             let origin = file.generation.origin();

@@ -149,3 +149,11 @@ fn whatever_happens_nothing_is_lost_and_only_a_kill_doubles() {
         Err(TestError::Abort(why)) => panic!("{why}; again with {again}"),
     }
 }
+
+#[test]
+fn content_that_came_and_went_before_an_empty_file_was_looked_at_again_is_found() {
+    use Do::{Kill, Read, Rotate, Stop, Write};
+    let (rename, copy) = (Rotate(0, Between::Nothing), Rotate(1, Between::Nothing));
+    let steps = [rename, Kill, Write(1), copy, Write(1), Read, Stop];
+    assert_eq!(play("app.log", "t", None, &steps), None);
+}
