@@ -165,6 +165,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         .work(Work::File(Kind::Json, 1_000)),
     Scenario::full("rate-5MBps", "messages, one per write, 5 MB/s, to CloudWatch Logs", Shape::Single, 0, CLOUDWATCH)
         .work(Work::Paced(Shape::Single, 5)),
+    Scenario::full("rate-50MBps", "messages, one per write, 50 MB/s, to nowhere", Shape::Single, 0, NULL)
+        .work(Work::Paced(Shape::Single, 50)),
     Scenario::full("fwd-cwl-firelens", "fwd-cwl with the configuration that the ECS agent generates", Shape::Gathered, 300, CLOUDWATCH)
         .agent(),
     Scenario::full("isolation", "5 MB/s to two services, without and with a third one that is dead", Shape::Single, 0, TWO)

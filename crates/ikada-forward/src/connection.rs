@@ -22,7 +22,7 @@ use crate::decoder::{Decoder, Fed, SHARED};
 use crate::frame::{FrameError, chain};
 use crate::handshake::{Refusal, shake_hands};
 use crate::input::Shared;
-use crate::rest::Pace;
+use crate::rest::{Pace, Then};
 use crate::socket::{Connection, Looked, Peer, Socket, WriteHalf};
 
 /// Bytes that are read at once into the spare buffer. A pack that is to be shared without a copy does not fit in here
@@ -31,6 +31,9 @@ const READ: usize = SHARED;
 
 /// Room behind a large frame for its option, so that it need not move when that comes.
 const SLACK: usize = 512;
+
+/// What the runtime's timers measure at least.
+const TICK: Duration = Duration::from_millis(1);
 
 /// How long a TCP peer may be silent, at a stop, until it counts as done.
 const QUIET: Duration = Duration::from_millis(50);
@@ -204,18 +207,27 @@ impl Reader {
                 return Err(self.no_memory());
             }
             match self.pace.rest(now, records, bytes, more, self.shared.cx.flush.every()) {
-                Some(rest) if self.rests && self.stopping.is_none() => {
+                Then::GoOn => {}
+                Then::Rest(rest) if self.rests && self.stopping.is_none() => {
                     self.socket.step_aside();
-                    let until = self.decoder.due().map_or(now + rest, |due| due.min(now + rest));
                     tokio::select! {
                         biased;
                         () = &mut stopped => self.stop(),
-                        () = sleep_until(until) => {}
+                        is_rested = self.rest(now, rest) => if !is_rested { self.socket.come_back() },
                     }
                 }
                 _ => self.socket.come_back(),
             }
         }
+    }
+
+    /// Rests, unless a flush is due before. Returns whether there is a timer for it.
+    async fn rest(&self, now: Instant, rest: Duration) -> bool {
+        if rest < TICK {
+            return self.shared.fine_timers.rest(rest).await;
+        }
+        sleep_until(self.decoder.due().map_or(now + rest, |due| due.min(now + rest))).await;
+        true
     }
 
     /// Says what is in use.

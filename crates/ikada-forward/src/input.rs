@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::connection::serve;
+use crate::fine::FineTimers;
 use crate::handshake::Guard;
 use crate::join::JoinRule;
 use crate::listen::{self, SocketFile, UnixPath};
@@ -131,6 +132,7 @@ pub(crate) struct Shared {
     pub(crate) cx: InputContext,
     pub(crate) settings: Settings,
     pub(crate) tags: Arc<TagRule>,
+    pub(crate) fine_timers: FineTimers,
     open: AtomicUsize,
     connections: TaskTracker,
     complaints: Complaints<PeerKey>,
@@ -148,6 +150,7 @@ impl Shared {
     pub(crate) fn new(settings: Settings, cx: InputContext) -> Self {
         Self {
             tags: Arc::new(settings.tags.clone()),
+            fine_timers: FineTimers::default(),
             settings,
             open: AtomicUsize::new(0),
             connections: TaskTracker::new(),

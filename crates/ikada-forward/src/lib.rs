@@ -61,6 +61,7 @@ mod ack;
 pub mod client;
 mod connection;
 mod decoder;
+mod fine;
 mod frame;
 pub mod fuzz;
 mod handshake;
