@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -25,6 +26,8 @@ pub(super) struct Rotation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct How {
     pub(super) mkdir: bool,
+    /// Whether each entry ends with a line break.
+    pub(super) is_lines: bool,
     pub(super) rotation: Option<Rotation>,
 }
 
@@ -61,6 +64,9 @@ impl Append {
         if self.at == 0 && !self.header.is_empty() && file.metadata()?.len() == 0 {
             file.write_all(&self.header)?;
         }
+        if self.at == 0 && self.how.is_lines && ends_amid_a_line(&self.path) {
+            file.write_all(b"\n")?;
+        }
         while self.at < self.text.len() {
             match file.write(&self.text[self.at..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -96,6 +102,19 @@ impl Delivery for Append {
             }
         })
     }
+}
+
+/// Whether the last line of a file was cut off, by a kill or a full disk. What is appended would be a part of it.
+fn ends_amid_a_line(path: &Path) -> bool {
+    let last = || {
+        let (meta, mut last) = (fs::metadata(path)?, [b'\n']);
+        if meta.is_file() && meta.len() > 0 {
+            File::open(path)?.read_exact_at(&mut last, meta.len() - 1)?;
+        }
+        Ok::<_, io::Error>(last)
+    };
+    // A file that cannot be read tells nothing.
+    last().is_ok_and(|last| last != [b'\n'])
 }
 
 /// Renames a full file to `<file>.YYYYMMDD_HHMMSS_xxxxxxxx[.gz]`, in local time (reference, outputs §7.3), and removes the oldest.
@@ -177,7 +196,7 @@ mod tests {
     fn an_append_goes_on_where_it_stopped() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b.log");
-        let plain = How { mkdir: false, rotation: None };
+        let plain = How { mkdir: false, is_lines: false, rotation: None };
         let mut work = Append::new(path.clone(), plain, b"h\n".to_vec(), b"text".to_vec());
         assert!(work.append().is_err());
         work.how.mkdir = true;
@@ -189,11 +208,23 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_was_cut_off_takes_no_other_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.log");
+        fs::write(&path, "{\"a\":1}\n{\"b").unwrap();
+        let lines = How { mkdir: false, is_lines: true, rotation: None };
+        append(&path, lines, "", "{\"c\":1}\n").unwrap();
+        append(&path, lines, "", "{\"d\":1}\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"{\"a\":1}\n{\"b\n{\"c\":1}\n{\"d\":1}\n");
+    }
+
+    #[test]
     fn a_full_file_is_renamed_packed_and_in_the_end_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("app.log");
         fs::write(dir.path().join("app.log.bak"), "mine").unwrap();
-        let how = How { mkdir: false, rotation: Some(Rotation { size: 4, keep: 2, gzip: true }) };
+        let how =
+            How { mkdir: false, is_lines: false, rotation: Some(Rotation { size: 4, keep: 2, gzip: true }) };
         for n in 0..5 {
             append(&path, how, "h ", &format!("t{n}")).unwrap();
         }

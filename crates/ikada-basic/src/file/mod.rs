@@ -148,7 +148,7 @@ pub fn build(
     Some(Box::new(FileOutput {
         id: cx.id.clone(),
         names,
-        how: How { mkdir: options.mkdir, rotation },
+        how: How { mkdir: options.mkdir, is_lines: options.format != FileFormat::Msgpack, rotation },
         names_columns: options.csv_column_names && options.format == FileFormat::Csv,
         writer,
         open: BTreeMap::new(),
