@@ -155,7 +155,13 @@ impl Tailer {
             self.copies.remove(&stat.id);
             self.let_go(stat.id);
             let head = disk::head(&file, is_packed).unwrap_or_default();
-            let is_followed = self.follow(&path, file, &stat, head, Start::Of(content.clone(), place, skip));
+            let is_followed = self.follow(
+                &path,
+                Some(&origin),
+                (file, &stat),
+                head,
+                Start::Of(content.clone(), place, skip),
+            );
             if is_followed {
                 info!(instance = %self.input, path = %path.display(), "its content goes on in a copy");
                 self.now_rotated(&path, &origin, now);
@@ -212,7 +218,7 @@ impl Tailer {
                 && stat.id == id
                 && !self.files.contains_key(&id)
             {
-                self.admit_own(&copy.name, file, &stat, copy.start);
+                self.admit_own(&copy.name, None, (file, &stat), copy.start);
             }
         }
     }
@@ -267,12 +273,18 @@ impl Tailer {
     }
 
     /// Follows a file that is no copy of a followed one: from the start, or from where its content was left.
-    pub(crate) fn admit_own(&mut self, path: &Path, file: File, stat: &Stat, start: Start) {
+    pub(crate) fn admit_own(
+        &mut self,
+        path: &Path,
+        origin: Option<&Path>,
+        (file, stat): (File, &Stat),
+        start: Start,
+    ) {
         let is_packed = disk::is_packed(path);
         let head: Head = disk::head(&file, is_packed).unwrap_or_default();
         let candidate = Candidate { file: &file, stat, head: &head, is_packed };
         let start = self.past_start(path, &candidate).unwrap_or(start);
-        self.follow(path, file, stat, head, start);
+        self.follow(path, origin, (file, stat), head, start);
     }
 }
 

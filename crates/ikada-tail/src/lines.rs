@@ -130,7 +130,7 @@ impl Tailer {
         }
         let Some(start) = self.past_start(&name, &candidate) else { return false };
         self.let_go(id);
-        self.follow(&name, handle, &stat, head, start);
+        self.follow(&name, Some(&origin), (handle, &stat), head, start);
         if matches!(life, Life::Rotated(_)) {
             self.now_rotated(&name, &origin, now);
         }

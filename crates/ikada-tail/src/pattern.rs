@@ -56,6 +56,18 @@ impl PathPattern {
         self.walk(self.root.clone(), 0, found);
     }
 
+    /// Whether the pattern finds a file of this path.
+    pub(crate) fn finds(&self, path: &Path) -> bool {
+        let is_match = |part: &[u8], name: &[u8]| match is_wild(part) {
+            true => (!name.starts_with(b".") || part.starts_with(b".")) && matches(part, name),
+            false => unescape(part) == name,
+        };
+        let Ok(path) = path.strip_prefix(&self.root) else { return false };
+        let names: Vec<_> = path.components().filter(|part| *part != Component::CurDir).collect();
+        names.len() == self.parts.len()
+            && self.parts.iter().zip(names).all(|(part, name)| is_match(part, name.as_os_str().as_bytes()))
+    }
+
     fn walk(&self, at: PathBuf, depth: usize, found: &mut Found) {
         let Some(part) = self.parts.get(depth) else {
             found.paths.insert(at);
@@ -259,6 +271,25 @@ mod tests {
         ];
         for (pattern, text, expected) in cases {
             assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_knows_what_it_finds() {
+        let cases = [
+            ("/l/*.log", "/l/a.log", true),
+            ("/l/*.log", "/l/a.log.1", false),
+            ("/l/*.log", "/l/.a.log", false),
+            ("/l/*.log", "/l/b/a.log", false),
+            ("/l/*/*.log", "/l/b/a.log", true),
+            ("/l/\\*.log", "/l/*.log", true),
+            ("l/*.log", "l/a.log", true),
+            ("./l/*.log", "l/a.log", true),
+            ("l/*.log", "/l/a.log", false),
+            ("/l/a.log", "/l/a.log", true),
+        ];
+        for (pattern, path, expected) in cases {
+            assert_eq!(PathPattern::new(pattern).finds(Path::new(path)), expected, "{pattern} {path}");
         }
     }
 

@@ -104,7 +104,7 @@ pub(crate) fn restore(
         let is_series = fresh.series.contains(&path);
         let start = if tailer.settings.from_head || is_series { Start::Head } else { Start::End };
         if !tailer.files.contains_key(&stat.id) {
-            tailer.admit(&path, start, now);
+            tailer.admit(&path, None, start, now);
         }
     }
 }
@@ -243,7 +243,7 @@ fn try_follow(tailer: &mut Tailer, row: &Row, path: &Path) -> bool {
     };
     let Some(place) = place else { return false };
     let head = disk::head(&file, is_packed).unwrap_or_default();
-    if !tailer.follow(path, file, &stat, head, Start::At(place, row.id)) {
+    if !tailer.follow(path, Some(&row.origin), (file, &stat), head, Start::At(place, row.id)) {
         return false;
     }
     if let Some(file) = tailer.files.get(&stat.id) {

@@ -91,7 +91,7 @@ impl Tailer {
         }
         missed.sort();
         for (_, path) in missed {
-            self.admit(&path, Start::Head, now);
+            self.admit(&path, Some(origin), Start::Head, now);
             self.now_rotated(&path, origin, now);
         }
     }
@@ -159,7 +159,7 @@ impl Tailer {
             return;
         }
         // What is there now may be a copy itself: of `app.log`, in an `app.log.1` that is used again.
-        self.admit_file(&file.name, handle, &stat, Start::Head, now);
+        self.admit_file(&file.name, Some(&origin), (handle, &stat), Start::Head, now);
         match self.files.get_mut(&id) {
             Some(new) => {
                 new.has_told_long = file.has_told_long;

@@ -173,7 +173,7 @@ impl Tailer {
         let known: Vec<_> = fresh.iter().map(|(path, _)| path.clone()).collect();
         for (path, _) in fresh {
             let start = if self.settings.new_from_head { Start::Head } else { Start::End };
-            self.admit(&path, start, now);
+            self.admit(&path, None, start, now);
         }
         self.lose_names(&seen, now);
         // A new file under a name that was known: others of its series may have come and gone before it.
@@ -309,8 +309,8 @@ impl Tailer {
         }
     }
 
-    /// Starts to follow a file.
-    pub(crate) fn admit(&mut self, path: &Path, start: Start, now: Instant) {
+    /// Starts to follow a file. What was rotated has an `origin`, the name under which the patterns found it.
+    pub(crate) fn admit(&mut self, path: &Path, origin: Option<&Path>, start: Start, now: Instant) {
         let (file, stat) = match disk::open(path) {
             Ok(opened) => opened,
             Err(error) => {
@@ -324,18 +324,25 @@ impl Tailer {
             return;
         }
         self.told.remove(&(path.to_owned(), "open"));
-        self.admit_file(path, file, &stat, start, now);
+        self.admit_file(path, origin, (file, &stat), start, now);
     }
 
     /// Starts to follow an open file, unless it is a copy of one that is followed.
-    pub(crate) fn admit_file(&mut self, path: &Path, file: File, stat: &Stat, start: Start, now: Instant) {
+    pub(crate) fn admit_file(
+        &mut self,
+        path: &Path,
+        origin: Option<&Path>,
+        (file, stat): (File, &Stat),
+        start: Start,
+        now: Instant,
+    ) {
         let is_packed = disk::is_packed(path);
         let head = disk::head(&file, is_packed).unwrap_or_default();
         if let Some(content) = self.absent.remove(&stat.id.inode) {
             let place = content.known.fits(&file, is_packed).filter(|_| content.known.is_telling());
             if let Some(place) = place {
                 let start = Start::Of(content.generation, place, content.skip);
-                self.follow(path, file, stat, head, start);
+                self.follow(path, origin, (file, stat), head, start);
                 return;
             }
             self.end_content(&content.generation, content.known);
@@ -345,19 +352,31 @@ impl Tailer {
             self.copies.insert(stat.id, Copy::new(path.to_owned(), stat.size, start, now));
             return;
         }
-        self.admit_own(path, file, stat, start);
+        self.admit_own(path, origin, (file, stat), start);
     }
 
     /// Follows an open file; returns whether it is followed now.
-    pub(crate) fn follow(&mut self, path: &Path, file: File, stat: &Stat, head: Head, start: Start) -> bool {
-        let Some(tag) = self.settings.tags.tag(path) else {
-            self.tell_once(path, "tag", "`Tag_Regex` does not match the path, so the file is not read");
+    ///
+    /// Its tag and `Path_Key` are those of its path if the patterns find that, else those of the name that it had before it was rotated.
+    pub(crate) fn follow(
+        &mut self,
+        path: &Path,
+        origin: Option<&Path>,
+        (file, stat): (File, &Stat),
+        head: Head,
+        start: Start,
+    ) -> bool {
+        let found = self.settings.patterns.iter().any(|pattern| pattern.finds(path));
+        let origin = origin.map_or_else(|| self.origin_of(path), Path::to_owned);
+        let shown = if found { path } else { &origin };
+        let Some(tag) = self.settings.tags.tag(shown) else {
+            self.tell_once(shown, "tag", "`Tag_Regex` does not match the path, so the file is not read");
             return false;
         };
         let is_packed = disk::is_packed(path);
         let label = Label {
             name: path.to_owned(),
-            origin: self.origin_of(path),
+            origin: origin.clone(),
             id: stat.id,
             rotated: false,
             head: head.print(),
@@ -389,7 +408,7 @@ impl Tailer {
         let followed = Followed {
             id: stat.id,
             name: path.to_owned(),
-            shown: path.as_os_str().as_bytes().into(),
+            shown: shown.as_os_str().as_bytes().into(),
             tag,
             life: Life::Named,
             handle: Some(file),
@@ -427,17 +446,12 @@ impl Tailer {
 
     /// Looks at the file of this name, of which the system told.
     pub(crate) fn touched(&mut self, path: &Path, now: Instant) {
-        let Some(id) = self.names.get(path).copied() else {
-            if self.copies.values().any(|copy| copy.name == *path) {
-                self.settle_copies(now);
-            }
-            return;
-        };
-        if let Ok(stat) = disk::stat(path)
-            && stat.id == id
-            && self.files.get(&id).is_some_and(|file| !file.is_reborn(&stat))
-        {
-            self.news(&stat);
+        // By what lies there: it may be known by another name, that of a link, or one without the working directory.
+        let Ok(stat) = disk::stat(path) else { return };
+        match self.files.get(&stat.id) {
+            Some(file) if !file.is_reborn(&stat) => self.news(&stat),
+            None if self.copies.contains_key(&stat.id) => self.settle_copies(now),
+            _ => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::mem;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -150,7 +150,9 @@ impl Folders {
     /// Watches these folders, and no others. Returns whether a watch began: what came before it was not told.
     pub(crate) fn watch(&mut self, wanted: impl IntoIterator<Item = PathBuf>) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
-        let wanted: HashSet<PathBuf> = wanted.into_iter().collect();
+        // What happens in them is told with whole paths.
+        let whole = |folder: PathBuf| path::absolute(&folder).unwrap_or(folder);
+        let wanted: HashSet<PathBuf> = wanted.into_iter().map(whole).collect();
         let mut has_begun = false;
         for old in self.watched.keys().filter(|old| !wanted.contains(*old)) {
             drop(watcher.unwatch(old));

@@ -172,3 +172,60 @@ async fn it_ends_the_program_at_the_end_of_all_files_if_it_is_asked_to() {
     let watcher = running.stop().await;
     assert_eq!(watcher.records().len(), 2);
 }
+
+/// Times after which files are looked at, however little the system tells: never, in a test.
+const TOLD: &str = "progress_check_interval 1h\nrefresh_interval 3600\nwatcher_interval 1h\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_is_told_through_links_and_relative_paths_too() {
+    let (dir, at) = place();
+    fs::create_dir(dir.path().join("real")).unwrap();
+    let real = dir.path().join("real/a.log");
+    append(&real, "0\n");
+    std::os::unix::fs::symlink("real/a.log", dir.path().join("link.log")).unwrap();
+    let up = "../".repeat(std::env::current_dir().unwrap().components().count() - 1);
+    let relative = format!("{up}{}", at.trim_start_matches('/'));
+    for path in [format!("{at}/link.log"), format!("{relative}/real/*.log"), format!("{relative}/link.log")] {
+        let running = Running::start(&format!("path {path}\nread_from_head on\n{TOLD}")).await;
+        let before = running.watcher.wait_for(1).await.len();
+        // Twice: the first look may be on its way yet.
+        for more in 1..=2 {
+            append(&real, "more\n");
+            running.watcher.wait_for(before + more).await;
+        }
+        running.stop().await;
+        fs::write(&real, "0\n").unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_rotated_goes_on_under_the_tag_and_the_path_it_had() {
+    for how in ["tag x.<n>\ntag_regex /(?<n>[a-z]+)\\.log$", "tag *"] {
+        for is_copy in [false, true] {
+            let (dir, at) = place();
+            let (log, old) = (dir.path().join("a.log"), dir.path().join("a.log.1"));
+            let options = format!("path {at}/*.log\nread_from_head on\npath_key p\ndb {at}/tail.db\n{how}\n");
+            append(&log, "one\n");
+            let running = Running::start(&options).await;
+            running.watcher.wait_for(1).await;
+            let first = running.stop().await.records().remove(0);
+            append(&log, "two\n");
+            if is_copy {
+                fs::copy(&log, &old).unwrap();
+                fs::write(&log, "three\n").unwrap();
+            } else {
+                fs::rename(&log, &old).unwrap();
+                append(&log, "three\n");
+            }
+            let running = Running::start(&options).await;
+            running.watcher.wait_for(2).await;
+            let mut records = running.stop().await.records();
+            records.sort();
+            let expected: Vec<_> = ["three", "two"]
+                .into_iter()
+                .map(|line| (first.0.clone(), first.1.replace("one", line)))
+                .collect();
+            assert_eq!(records, expected);
+        }
+    }
+}
