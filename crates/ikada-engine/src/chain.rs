@@ -150,12 +150,13 @@ fn run_with(chunk: &Chunk, links: &[Link<'_>], effects: &mut Effects) -> Passed 
 /// Sends what came to a filter that is passed over through the filters behind it.
 fn go_on(
     chunk: &Chunk,
-    rest: ChunkBuilder,
+    mut rest: ChunkBuilder,
     links: &[Link<'_>],
     effects: &mut Effects,
     before: Passed,
 ) -> Passed {
     let emptied = rest.len() as u32;
+    rest.mark_batch();
     let rest = rest.finish(Receipt::unwatched());
     let mut passed = run_with(&rest, links, effects);
     passed.gone += before.gone - emptied;
@@ -254,6 +255,8 @@ impl<'p> Pass<'p> {
             let count = &mut self.counts[at];
             match verdict {
                 Verdict::Keep => continue,
+                // It came by itself: all of its batch would be left without a key.
+                Verdict::Empty if !chunk.is_batch() => continue,
                 Verdict::Empty => {
                     let emptied = count.emptied.get_or_insert_with(|| ChunkBuilder::new(chunk.tag().clone()));
                     push_under(emptied, head, fields);
@@ -357,6 +360,7 @@ mod tests {
 
     fn numbers(range: std::ops::Range<u8>) -> Chunk {
         let mut builder = ChunkBuilder::new(Tag::from("t"));
+        builder.mark_batch();
         for n in range {
             builder.push_record(Timestamp::new(i64::from(n), 0), &[0x81, 0xa1, b'n', n]);
         }
@@ -411,6 +415,7 @@ mod tests {
         let empties = Even(Verdict::Empty);
         let all_even = {
             let mut builder = ChunkBuilder::new(Tag::from("t"));
+            builder.mark_batch();
             for n in [2, 4] {
                 builder.push_record(Timestamp::new(1, 0), &[0x81, 0xa1, b'n', n]);
             }
@@ -421,6 +426,17 @@ mod tests {
             panic!("one of three goes")
         };
         assert_eq!((out.len(), dropped), (2, 1));
+    }
+
+    #[test]
+    fn records_that_came_by_themselves_are_not_emptied_whatever_they_were_gathered_with() {
+        let metrics = Arc::new(FilterMetrics::default());
+        let mut gathered = ChunkBuilder::new(Tag::from("t"));
+        numbers(1..4).entries().for_each(|entry| gathered.push_entry(&entry));
+        let gathered = gathered.finish(Receipt::unwatched());
+        let empties = Even(Verdict::Empty);
+        assert!(matches!(run(&gathered, &[link(&empties, &metrics)]), Filtered::Same));
+        assert_eq!((metrics.records.get(), metrics.drop_records.get()), (3, 0));
     }
 
     /// Remembers what it saw: positions, and how many chunks ended.

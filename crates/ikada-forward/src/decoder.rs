@@ -253,13 +253,18 @@ impl Decoder {
                 let entries = self.framer.entries();
                 let mut start = 0;
                 let mut kept = 0;
+                let is_batch = entries.len() > 1;
                 for entry in entries {
                     let raw = &run[start..entry.end];
                     start = entry.end;
                     if entry.time.is_group_mark() {
                         continue;
                     }
-                    gatherer.builder(tag, read.now).push_with(entry.time, |data| data.extend_from_slice(raw));
+                    let builder = gatherer.builder(tag, read.now);
+                    builder.push_with(entry.time, |data| data.extend_from_slice(raw));
+                    if is_batch {
+                        builder.mark_batch();
+                    }
                     kept += 1;
                 }
                 read.count(kept, run.len());
@@ -405,7 +410,11 @@ fn copy_run(gatherer: &mut Gatherer, tag: &[u8], run: &[u8], read: &mut Read) ->
             Ok((entry, len)) => {
                 at += len;
                 if !entry.time().is_group_mark() {
-                    gatherer.builder(tag, read.now).push_entry(&entry);
+                    let builder = gatherer.builder(tag, read.now);
+                    builder.push_entry(&entry);
+                    if at < run.len() || kept > 0 {
+                        builder.mark_batch();
+                    }
                     kept += 1;
                 }
             }
@@ -467,5 +476,34 @@ impl Read {
 
     fn batch(&mut self, acks: &Arc<Acks>) -> &AckBatch {
         self.batch.get_or_insert_with(|| acks.batch())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::BytesMut;
+
+    use super::*;
+
+    #[test]
+    fn what_was_sent_together_is_a_batch_and_what_was_gathered_here_is_none() {
+        let message = b"\x93\xa1t\x01\x81\xa1k\x01";
+        let (one, two) = (b"\x92\xa1t\x91\x92\x01\x80", b"\x92\xa1t\x92\x92\x01\x80\x92\x01\x80");
+        let (packed_one, packed_two) =
+            (b"\x92\xa1t\xc4\x03\x92\x01\x80", b"\x92\xa1t\xc4\x06\x92\x01\x80\x92\x01\x80");
+        let cases: [(&[u8], bool); 5] =
+            [(message, false), (one, false), (two, true), (packed_one, false), (packed_two, true)];
+        for (frame, expected) in cases {
+            let now = Instant::now();
+            let flush = FlushClock::new(now, Duration::from_secs(1));
+            let mut decoder = Decoder::new(Arc::new(TagRule::Sent), 6_144_000, flush, Acks::new(None));
+            decoder.feed(&mut BytesMut::from(&[frame, frame].concat()[..]), now);
+            decoder.finish(now);
+            let ready: Vec<_> = decoder.take_ready().collect();
+            assert_eq!(ready.len(), 1);
+            assert_eq!(ready[0].chunk.is_batch(), expected, "{frame:?}");
+        }
     }
 }

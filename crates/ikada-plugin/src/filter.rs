@@ -15,8 +15,8 @@ pub enum Verdict {
     Keep,
     /// It ends here.
     Drop,
-    /// The filter would leave it without a single key. It ends here if another record of the chunk survives this filter;
-    /// if none does, the whole chunk passes this filter unchanged, so the fields must be left as they came (Fluent Bit's `record_modifier`: cases
+    /// The filter would leave it without a single key. If it came in a batch, it ends here if another record of the batch survives this filter;
+    /// otherwise it passes this filter unchanged, so the fields must be left as they came (Fluent Bit's `record_modifier`: cases
     /// `rm-remove-all-one`, `multi-rm-some-empty`).
     Empty,
     /// The filter keeps what is in it ([`EntryContext::hold`]) and will emit it later, alone or as part of another record.

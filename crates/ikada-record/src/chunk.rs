@@ -14,9 +14,16 @@ pub struct Chunk {
     ends: Arc<Vec<u32>>,
     span: (Timestamp, Timestamp),
     receipt: Receipt,
+    is_batch: bool,
 }
 
 impl Chunk {
+    /// Whether entries came in one batch from where they come from. Otherwise each came by itself, and they were gathered here.
+    #[must_use]
+    pub fn is_batch(&self) -> bool {
+        self.is_batch
+    }
+
     /// A chunk over entries that lie back to back in `data`, checked in one pass and shared without copying.
     ///
     /// # Errors
@@ -36,13 +43,20 @@ impl Chunk {
                 Err(error) => {
                     let data = data.slice(..at);
                     return Err((
-                        Some(Self { tag, data, ends: Arc::new(ends), span: span.get(), receipt }),
+                        Some(Self {
+                            is_batch: ends.len() > 1,
+                            tag,
+                            data,
+                            ends: Arc::new(ends),
+                            span: span.get(),
+                            receipt,
+                        }),
                         error,
                     ));
                 }
             }
         }
-        Ok(Self { tag, data, ends: Arc::new(ends), span: span.get(), receipt })
+        Ok(Self { is_batch: ends.len() > 1, tag, data, ends: Arc::new(ends), span: span.get(), receipt })
     }
 
     /// The tag all entries arrived under.
@@ -133,6 +147,7 @@ pub struct ChunkBuilder {
     data: Vec<u8>,
     ends: Vec<u32>,
     span: Span,
+    is_batch: bool,
 }
 
 impl ChunkBuilder {
@@ -142,10 +157,22 @@ impl ChunkBuilder {
         Self::with_capacity(tag, 0)
     }
 
+    /// Entries in here came in one batch from where they come from, and are judged together by what judges batches.
+    #[inline]
+    pub fn mark_batch(&mut self) {
+        self.is_batch = true;
+    }
+
     /// A builder with room for `bytes` of entries.
     #[must_use]
     pub fn with_capacity(tag: Tag, bytes: usize) -> Self {
-        Self { tag, data: Vec::with_capacity(bytes), ends: Vec::new(), span: Span::default() }
+        Self {
+            tag,
+            data: Vec::with_capacity(bytes),
+            ends: Vec::new(),
+            span: Span::default(),
+            is_batch: false,
+        }
     }
 
     /// The tag.
@@ -222,6 +249,7 @@ impl ChunkBuilder {
     #[must_use]
     pub fn finish(self, receipt: Receipt) -> Chunk {
         Chunk {
+            is_batch: self.is_batch,
             tag: self.tag,
             data: self.data.into(),
             ends: Arc::new(self.ends),

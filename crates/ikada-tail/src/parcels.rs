@@ -79,7 +79,8 @@ impl Parcels {
                     self.close_all();
                 }
                 let room = if self.busy.as_ref() == Some(tag) { ROOM } else { 0 };
-                let builder = ChunkBuilder::with_capacity(tag.clone(), room);
+                let mut builder = ChunkBuilder::with_capacity(tag.clone(), room);
+                builder.mark_batch();
                 self.open.push(Open { builder, parts: Vec::new() });
                 self.open.len() - 1
             }
