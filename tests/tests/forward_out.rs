@@ -15,13 +15,8 @@ fn sender(port: u16, options: &str) -> Router {
     ))
 }
 
-/// A router that takes what comes on a port into a file `got`.
-fn receiver(port: u16, options: &str) -> String {
-    receiver_into("got", port, options)
-}
-
-/// The same with a file of any name.
-fn receiver_into(file: &str, port: u16, options: &str) -> String {
+/// A router that takes what comes on a port into a file of this name.
+fn receiver(file: &str, port: u16, options: &str) -> String {
     format!(
         "[SERVICE]\n    Flush 0.1\n[INPUT]\n    Name forward\n    Listen 127.0.0.1\n    Port {port}\n{options}[OUTPUT]\n    Name file\n    Match *\n    \
          format msgpack\n    path {{dir}}\n    file {file}\n"
@@ -41,7 +36,7 @@ fn with_answers_nothing_is_lost_when_the_receiver_is_killed_again_and_again() {
     let key = "    Shared_Key k\n";
     // A kill may cut an entry off, so that nobody can tell what comes behind it in that file: each receiver has its own.
     let name = |kill: usize| format!("got-{kill}");
-    let mut second = Router::start(&receiver_into(&name(1), port, key));
+    let mut second = Router::start(&receiver(&name(1), port, key));
     let dir = second.shared_dir();
     let got = |kill: usize| dir.path().join(name(kill));
     let mut first = sender(port, &format!("    Require_ack_response on\n{key}"));
@@ -52,7 +47,7 @@ fn with_answers_nothing_is_lost_when_the_receiver_is_killed_again_and_again() {
         if kill < KILLS {
             second.signal(rustix::process::Signal::KILL);
             second.wait();
-            second = Router::start_in(dir.clone(), &receiver_into(&name(kill + 1), port, key), &[]);
+            second = Router::start_in(dir.clone(), &receiver(&name(kill + 1), port, key), &[]);
         }
     }
     let all =

@@ -165,7 +165,7 @@ fn whatever_comes_together_the_books_balance_and_nothing_is_lost() {
         }
         let log = router.log();
         balanced(&log, "forward.0", "logs");
-        balanced(&log, "tail.0", "hose");
+        balanced(&log, "tail.1", "hose");
         assert!(!log.contains("bug"), "{log}");
         if Books::of(&log, "logs").number("unsent") + Books::of(&log, "forward.0").number("unsent") == 0 {
             stopped.push((name, taken));

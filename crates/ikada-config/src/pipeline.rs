@@ -98,7 +98,7 @@ pub fn build_pipeline(document: &Document, diags: &mut Diagnostics) -> Pipeline 
 
 struct Builder<'d> {
     diags: &'d mut Diagnostics,
-    counts: HashMap<(PluginKind, String), usize>,
+    counts: HashMap<PluginKind, usize>,
     aliases: HashMap<(PluginKind, String), ()>,
 }
 
@@ -113,7 +113,7 @@ impl Builder<'_> {
         let plugin = self.take_name(section, &mut bag)?;
         let rest = bag.leftover().cloned().collect();
         let bag = PropertyBag::new(format!("{} {}", kind.word(), plugin.value), section.header, rest);
-        let number = self.counts.entry((kind, plugin.value.clone())).or_default();
+        let number = self.counts.entry(kind).or_default();
         let id = format!("{}.{number}", plugin.value);
         *number += 1;
         let alias =

@@ -32,10 +32,15 @@ fn all(instances: &[Instance]) -> Vec<String> {
 }
 
 const SOCKET: &str = "forward.0 mem_buf_limit=50MB unix_path=/var/run/fluent.sock";
-const HEALTH: &str = "tcp.0 tag=firelens-healthcheck listen=127.0.0.1 port=8877";
+const HEALTH: &str = "tcp.2 tag=firelens-healthcheck listen=127.0.0.1 port=8877";
 const HEALTH_OUT: &str = "null.0 match=firelens-healthcheck";
 const METADATA: &str = "match=* record=ecs_cluster orders record=ecs_task_arn arn:aws:ecs:eu-central-1:111122223333:task/orders/0123456789abcdef0123456789abcdef record=ecs_task_definition orders:42";
 const LOGS: &str = "cloudwatch_logs.0 match=app-firelens* auto_create_group=true log_group_name=/ecs/orders log_stream_prefix=app- region=eu-central-1";
+
+/// The same as the second of its kind.
+fn second(first: &str) -> String {
+    first.replacen(".0", ".1", 1)
+}
 
 #[test]
 fn bridge_mode_listens_for_all_and_knows_its_instance() {
@@ -45,8 +50,8 @@ fn bridge_mode_listens_for_all_and_knows_its_instance() {
     let metadata = METADATA.replacen("match=*", "match=* record=ec2_instance_id i-0a1b2c3d4e5f60718", 1);
     assert_eq!(all(&pipeline.filters), [format!("record_modifier.0 {metadata}")]);
     let firehose =
-        "kinesis_firehose.0 match=web-firelens* delivery_stream=web-logs region=eu-central-1 retry_limit=2";
-    assert_eq!(all(&pipeline.outputs), [HEALTH_OUT, LOGS, firehose]);
+        "kinesis_firehose.2 match=web-firelens* delivery_stream=web-logs region=eu-central-1 retry_limit=2";
+    assert_eq!(all(&pipeline.outputs), [HEALTH_OUT, &second(LOGS), firehose]);
 }
 
 #[test]
@@ -55,7 +60,7 @@ fn awsvpc_mode_listens_for_its_own_task() {
     assert_eq!(lines(&loaded), NONE);
     assert_eq!(all(&pipeline.inputs), [SOCKET, "forward.1 listen=127.0.0.1 port=24224", HEALTH]);
     assert_eq!(all(&pipeline.filters), [format!("record_modifier.0 {METADATA}")]);
-    assert_eq!(all(&pipeline.outputs), [HEALTH_OUT, LOGS]);
+    assert_eq!(all(&pipeline.outputs), [HEALTH_OUT, &second(LOGS)]);
 }
 
 #[test]
@@ -97,7 +102,7 @@ fn include_and_exclude_patterns_stand_before_the_metadata() {
             "grep.0 match=app-firelens* regex=log ^[a-z][aeiou].*$".to_owned(),
             "grep.1 match=web-firelens* regex=log status=5..".to_owned(),
             "grep.2 match=app-firelens* exclude=log *failure*".to_owned(),
-            format!("record_modifier.0 {METADATA}"),
+            format!("record_modifier.3 {METADATA}"),
         ]
     );
 }
@@ -110,7 +115,7 @@ fn an_external_file_stands_between_the_metadata_and_the_outputs() {
         all(&pipeline.filters),
         [
             format!("record_modifier.0 {METADATA}"),
-            "grep.0 match=app-firelens* exclude=log /health".to_owned()
+            "grep.1 match=app-firelens* exclude=log /health".to_owned()
         ]
     );
     assert_eq!(pipeline.service.grace, ikada_config::Grace::Within(Duration::from_secs(30)));
@@ -123,7 +128,7 @@ fn an_external_file_may_bring_the_outputs() {
     for name in ["external-file", "no-options"] {
         let (loaded, pipeline) = fixture(name);
         assert_eq!(lines(&loaded), NONE);
-        assert_eq!(all(&pipeline.outputs), ["stdout.0 match=*", HEALTH_OUT]);
+        assert_eq!(all(&pipeline.outputs), ["stdout.0 match=*", &second(HEALTH_OUT)]);
     }
 }
 
@@ -135,7 +140,7 @@ fn secret_options_come_from_variables_and_are_never_shown() {
         all(&pipeline.outputs),
         [
             "http.0 match=app-firelens* host=logs.example.com apikey=hunter2 tls=On",
-            "s3.0 match=web-firelens* bucket=audit-logs region=eu-central-1",
+            "s3.1 match=web-firelens* bucket=audit-logs region=eu-central-1",
         ]
     );
     assert!(!format!("{:?}", pipeline.outputs).contains("hunter2"));

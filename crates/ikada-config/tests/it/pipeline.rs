@@ -8,13 +8,13 @@ use ikada_options::{FilterCommon, LogLevel, Options, OutputCommon};
 use super::*;
 
 #[test]
-fn instances_are_numbered_per_plugin_and_kind_in_file_order() {
+fn instances_are_numbered_through_for_each_kind_in_file_order() {
     let (pipeline, found) = pipeline_of(
         "[INPUT]\n    Name Dummy\n[OUTPUT]\n    NAME stdout\n    Match a\n[INPUT]\n    name tail\n[INPUT]\n    Name DUMMY\n    Alias second\n[FILTER]\n    Name stdout\n    Match *\n",
     );
     assert_eq!(found, NONE);
     let ids: Vec<&str> = pipeline.inputs.iter().map(|input| input.id.as_str()).collect();
-    assert_eq!(ids, ["dummy.0", "tail.0", "dummy.1"]);
+    assert_eq!(ids, ["dummy.0", "tail.1", "dummy.2"]);
     assert_eq!(pipeline.inputs[2].name(), "second");
     assert_eq!(pipeline.inputs[0].name(), "dummy.0");
     assert_eq!((pipeline.outputs[0].id.as_str(), pipeline.filters[0].id.as_str()), ("stdout.0", "stdout.0"));

@@ -173,7 +173,7 @@ fn parts_that_are_written_twice_are_one_after_the_other() {
     let text = "pipeline:\n  inputs:\n    - name: a\n  inputs:\n    - name: b\npipeline:\n  inputs:\n    - name: c\n  outputs:\n    - { name: o, match: x }\n---\npipeline:\n  inputs:\n    - name: d\n";
     let (pipeline, found) = yaml(text);
     assert_eq!(found, NONE);
-    assert_eq!(all(&pipeline), ["a.0 ", "b.0 ", "c.0 ", "d.0 ", "o.0 match=x"]);
+    assert_eq!(all(&pipeline), ["a.0 ", "b.1 ", "c.2 ", "d.3 ", "o.0 match=x"]);
 }
 
 #[test]

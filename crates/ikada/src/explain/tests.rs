@@ -62,11 +62,11 @@ fn a_container_s_way_is_told_with_its_names_and_new_tags() {
     app-firelens-0123456789abcdef0123456789abcdef
       from   forward.0  /var/run/fluent.sock  [a.conf:1]
       filter record_modifier.0  Match *, Record ecs_cluster c  [a.conf:8]
-      filter parser.0  Match app-*, Key_Name log, Parser audit_json  [a.conf:12]
-      filter rewrite_tag.0  Match app-*, Rule $level ^error$ errors.$TAG false  [a.conf:17]
-      output s3.0  Match app-firelens*, bucket archive, key app-firelens-0123456789abcdef0123456789abcdef/2023-objectABCDEFGH  [a.conf:34]
+      filter parser.1  Match app-*, Key_Name log, Parser audit_json  [a.conf:12]
+      filter rewrite_tag.2  Match app-*, Rule $level ^error$ errors.$TAG false  [a.conf:17]
+      output s3.2  Match app-firelens*, bucket archive, key app-firelens-0123456789abcdef0123456789abcdef/2023-objectABCDEFGH  [a.conf:34]
 
-    errors.app-firelens-0123456789abcdef0123456789abcdef (given by rewrite_tag.0)
+    errors.app-firelens-0123456789abcdef0123456789abcdef (given by rewrite_tag.2)
       filter record_modifier.0  Match *, Record ecs_cluster c  [a.conf:8]
       output pager (cloudwatch_logs)  Match errors.*, log group /errors, log stream all  [a.conf:28]
     ");

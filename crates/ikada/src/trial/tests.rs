@@ -58,7 +58,7 @@ fn samples_pass_the_real_filters_and_no_network() {
         replay(&mut config(CONFIG), &plugins::registry(), None, None, Feed::Entries(entries)).unwrap();
     let names: Vec<_> =
         replay.outputs.iter().map(|(name, received)| (name.as_str(), received.len())).collect();
-    assert_eq!(names, [("logs", 2), ("null.0", 0)]);
+    assert_eq!(names, [("logs", 2), ("null.1", 0)]);
     let records: Vec<_> = replay.outputs[0].1.iter().map(|received| received.record.clone()).collect();
     assert_eq!(records, [json!({"level": "info", "container_name": "app"}), json!({"log": "plain"})]);
     assert!(replay.outputs[0].1[0].tag.starts_with("app-firelens-"));
@@ -106,7 +106,7 @@ fn captured_forward_bytes_keep_their_tags_and_times() {
 fn expectations_that_are_met_say_nothing() {
     let met = case(
         "tests:\n  - name: info goes on\n    input:\n      - '{\"level\":\"info\",\"n\":1}'\n      - { log: '{\"level\":\"debug\"}' }\n    \
-         expect:\n      logs:\n        - { n: 1.0, level: info }\n      null.0: []\n",
+         expect:\n      logs:\n        - { n: 1.0, level: info }\n      null.1: []\n",
     );
     assert_eq!(run_case(CONFIG, &met), [""; 0]);
 }
@@ -115,7 +115,7 @@ fn expectations_that_are_met_say_nothing() {
 fn differences_are_shown_field_by_field() {
     let missed = case(
         "tests:\n  - input:\n      - '{\"level\":\"info\",\"a\":{\"b\":1},\"more\":true}'\n      - two\n    \
-         expect:\n      logs:\n        - { level: warn, a: { b: 2 }, gone: x }\n      null.0:\n        - { log: y }\n      nobody: []\n",
+         expect:\n      logs:\n        - { level: warn, a: { b: 2 }, gone: x }\n      null.1:\n        - { log: y }\n      nobody: []\n",
     );
     insta::assert_snapshot!(run_case(CONFIG, &missed).join("\n"), @r#"
     logs: 1 records expected, 2 received
@@ -128,10 +128,10 @@ fn differences_are_shown_field_by_field() {
       + more: true
     logs, record 2: not expected
       + {"log":"two"}
-    null.0: 1 records expected, 0 received
-    null.0, record 1: missing
+    null.1: 1 records expected, 0 received
+    null.1, record 1: missing
       - {"log":"y"}
-    no output is called `nobody`; there are logs, null.0
+    no output is called `nobody`; there are logs, null.1
     "#);
 }
 
