@@ -149,7 +149,8 @@ impl<T: Origin> Joiner<T> {
     /// Takes a line without its line feed. `time` is the record's unless a parser finds one in the line; `now` is the moment, as time since
     /// any fixed one. What is complete goes to `hand`, in order.
     ///
-    /// An empty line that belongs to no record makes none (case `ml-empty-lines`).
+    /// Empty lines alone make no record, whether they begin one or belong to none (cases `ml-empty-start`, `ml-empty-lines`): their
+    /// `origin` is dropped.
     pub fn push_line(
         &mut self,
         line: &[u8],
@@ -338,7 +339,7 @@ impl<T: Origin> Joiner<T> {
         if let Step::Starts(_) = step {
             self.hand_over(group, false, hand);
         }
-        self.append(group, line, origin.give(), now, hand);
+        self.append(group, line, step, origin.give(), now, hand);
         let done = match (&parser.test, step) {
             (Test::Rules(rules), Step::Continues(rule) | Step::Starts(rule)) => {
                 self.groups[group].rule = Some(rule);
@@ -392,13 +393,16 @@ impl<T: Origin> Joiner<T> {
         &mut self,
         at: usize,
         line: &Line<'_>,
+        step: Step,
         origin: Option<T>,
         now: Duration,
         hand: &mut impl FnMut(Finished<'_, T>),
     ) {
         let parser = &self.parsers[self.groups[at].parser];
         let content = content_of(self.key_content.as_deref(), parser);
-        let breaks = matches!(parser.test, Test::Rules(_)) || content.is_none();
+        let has_rules = matches!(parser.test, Test::Rules(_));
+        let breaks = has_rules || content.is_none();
+        let goes_on = has_rules && matches!(step, Step::Continues(_));
         let group = &mut self.groups[at];
         group.touched = now;
         if group.origin.is_some() && group.text.len() + line.text.len() >= self.limit {
@@ -425,8 +429,8 @@ impl<T: Origin> Joiner<T> {
             (_, None) => {}
         }
         group.text.extend_from_slice(line.text);
-        // An empty line is a line too.
-        if breaks && line.text.is_empty() && !group.text.is_empty() {
+        // An empty line is a line too; only what a rule joins it to may be as empty (case `ml-empty-cont`).
+        if breaks && line.text.is_empty() && (goes_on || !group.text.is_empty()) {
             group.text.push(b'\n');
         }
     }
@@ -434,9 +438,13 @@ impl<T: Origin> Joiner<T> {
     /// Hands over the record that a group has under way, if it has one.
     fn hand_over(&mut self, at: usize, is_cut: bool, hand: &mut impl FnMut(Finished<'_, T>)) {
         let Some(origin) = self.groups[at].origin.take() else { return };
+        let group = &mut self.groups[at];
+        // Empty lines, and no fields beside them.
+        if group.text.is_empty() && group.first.is_empty() {
+            return;
+        }
         let mut out = std::mem::take(&mut self.out);
         out.clear();
-        let group = &mut self.groups[at];
         let content = content_of(self.key_content.as_deref(), &self.parsers[group.parser]);
         if content.is_none() && group.text.last() != Some(&b'\n') {
             group.text.push(b'\n');
