@@ -138,7 +138,8 @@ pub struct TailOptions {
 /// Encoding of a file's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
 pub enum UnicodeEncoding {
-    /// What the file's first bytes say: UTF-16 if it begins with a byte order mark of it, else UTF-8.
+    /// What the file's first line says, or the first 256 bytes of it: UTF-16 if it begins with a byte order mark of it; UTF-16LE without
+    /// a mark if it has characters of ASCII or Latin-1 in that encoding, and either no others or is no UTF-8; else UTF-8.
     #[choice("auto")]
     Auto,
     /// UTF-16, the low byte first.

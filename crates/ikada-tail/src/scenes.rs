@@ -345,10 +345,10 @@ fn a_copy_and_its_cut_original_are_told_apart_across_restarts() {
 
 #[test]
 fn text_in_utf_16_is_read_line_by_line_whatever_piece_it_comes_in() {
-    for big in [false, true] {
+    for (big, mark) in [(false, "\u{feff}"), (true, "\u{feff}"), (false, "")] {
         let mut world = World::new("app.log");
         world.tailer.settings.encoding = Some(UnicodeEncoding::Auto);
-        let text = "\u{feff}\u{76e3}\u{67fb}1\r\n\u{a00}\u{1f600}\nlast";
+        let text = format!("{mark}\u{76e3}\u{67fb}1\r\n\u{a00}\u{1f600}\nlast");
         let pair = |unit: u16| if big { unit.to_be_bytes() } else { unit.to_le_bytes() };
         let bytes: Vec<u8> = text.encode_utf16().flat_map(pair).collect();
         for piece in bytes.chunks(3) {
