@@ -281,15 +281,23 @@ impl OptionValue for BinarySize {
 
 /// Reads all `[SERVICE]` sections as one: what a later section says wins, and files add up.
 ///
-/// When something is wrong, the answer is what an empty section gives, and the diagnostics say what.
+/// A value that is wrong is told and counts as not given; all others hold.
 pub(crate) fn service_of(document: &Document, diags: &mut Diagnostics) -> Option<ServiceOptions> {
     let mut bag = merged(document);
     let options = ServiceOptions::parse(&mut bag, diags);
     report_unknown(&bag, diags);
-    options.or_else(|| {
-        let mut empty = PropertyBag::new("[SERVICE]", document.origin(), Vec::new());
-        ServiceOptions::parse(&mut empty, &mut Diagnostics::new())
-    })
+    // What is wrong has been told.
+    options.or_else(|| ServiceOptions::parse(&mut sound(&bag), &mut Diagnostics::new()))
+}
+
+/// The bag without the values that their options do not take, and with nothing taken.
+fn sound(bag: &PropertyBag) -> PropertyBag {
+    let set = ServiceOptions::set();
+    let is_sound = |property: &&Property| {
+        set.find(&property.key.value).is_none_or(|spec| (spec.check)(&property.value.value).is_ok())
+    };
+    let properties = bag.properties().iter().filter(is_sound).cloned().collect();
+    PropertyBag::new(bag.section(), bag.header(), properties)
 }
 
 fn merged(document: &Document) -> PropertyBag {

@@ -166,7 +166,7 @@ fn service_sections_are_merged_and_files_add_up() {
 }
 
 #[test]
-fn mistakes_in_the_service_section_are_told_and_leave_the_defaults() {
+fn mistakes_in_the_service_section_are_told_and_leave_the_default_and_the_others() {
     let (pipeline, found) = pipeline_of(
         "[SERVICE]\n    Flush 500ms\n    Grace abc\n    HTTP_Server 1\n    Log_Levle debug\n    colour red\n    Daemon Off\n    Coro_Stack_Size 1024\n    Log_Level info\n    Log_Level debug\n[INPUT]\n    Name a\n[OUTPUT]\n    Name b\n",
     );
@@ -182,7 +182,10 @@ fn mistakes_in_the_service_section_are_told_and_leave_the_defaults() {
             "main.conf:6:5: warning[unknown-service-key]: `colour` is no key of [SERVICE]; it is ignored",
         ]
     );
-    assert_eq!(pipeline.service.flush, FlushInterval(Duration::from_secs(1)));
+    let service = pipeline.service;
+    assert_eq!(service.flush, FlushInterval(Duration::from_secs(1)));
+    assert_eq!((service.grace, service.http_server), (Grace::Within(Duration::from_secs(5)), false));
+    assert_eq!(service.log_level, LogLevel::Debug);
 }
 
 #[test]
