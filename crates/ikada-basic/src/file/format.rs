@@ -23,6 +23,17 @@ pub enum Delimiter {
     Comma,
 }
 
+impl Delimiter {
+    /// The byte itself.
+    pub(super) fn byte(self) -> u8 {
+        match self {
+            Delimiter::Tab => b'\t',
+            Delimiter::Space => b' ',
+            Delimiter::Comma => b',',
+        }
+    }
+}
+
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Choice)]
 pub enum FileFormat {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ikada_diag::Diagnostics;
-use ikada_options::{ByteSize, Options, PropertyBag, Spanned};
+use ikada_options::{ByteSize, OptionValue, Options, PropertyBag, Spanned};
 use ikada_plugin::registry::BuildContext;
 use ikada_plugin::{Batch, InstanceId, Output, Routed};
 use ikada_record::{DropReason, Entry, Tag, Timestamp};
@@ -67,7 +67,7 @@ pub struct FileOptions {
     /// What stands between fields in csv and ltsv.
     #[option(example = "tab")]
     pub delimiter: Option<Delimiter>,
-    /// What stands between label and value in ltsv.
+    /// What stands between label and value in ltsv: `tab`, `space`, `comma`, or the text itself.
     #[option(example = ":")]
     pub label_delimiter: Option<String>,
     /// Begins a csv file with the names of its columns, made of its first record.
@@ -106,6 +106,15 @@ struct Open {
     batch: TextBatch,
 }
 
+/// What a delimiter's name stands for; any other text stands for itself.
+fn label_delimiter(written: Option<String>) -> String {
+    let Some(text) = written else { return ":".to_owned() };
+    match Delimiter::parse_value(&text) {
+        Ok(named) => char::from(named.byte()).to_string(),
+        Err(_) => text,
+    }
+}
+
 /// Builds the output.
 pub fn build(
     bag: &mut PropertyBag,
@@ -114,9 +123,7 @@ pub fn build(
 ) -> Option<Box<dyn Output>> {
     let options = FileOptions::parse(bag, diagnostics)?;
     let delimiter = match options.delimiter {
-        Some(Delimiter::Tab) => b'\t',
-        Some(Delimiter::Space) => b' ',
-        Some(Delimiter::Comma) => b',',
+        Some(named) => named.byte(),
         None if options.format == FileFormat::Ltsv => b'\t',
         None => b',',
     };
@@ -141,7 +148,7 @@ pub fn build(
     let writer = Writer {
         format: options.format,
         delimiter,
-        label_delimiter: options.label_delimiter.unwrap_or_else(|| ":".to_owned()),
+        label_delimiter: label_delimiter(options.label_delimiter),
         template: pieces(&options.template),
         style: cx.service.json,
     };

@@ -122,6 +122,22 @@ async fn records_cannot_make_more_files_than_they_may() {
 }
 
 #[tokio::test]
+async fn what_stands_behind_a_label_is_named_or_written() {
+    let dir = tempfile::tempdir().unwrap();
+    for (written, meant) in
+        [("tab", "\t"), ("\\T", "\t"), ("Space", " "), ("comma", ","), ("=>", "=>"), (":", ":")]
+    {
+        let path = dir.path().join(written);
+        let file = format!("path {}\nfile {written}\nformat ltsv\ndelimiter comma", dir.path().display());
+        let mut rig = Rig::new("file", &format!("{file}\nlabel_delimiter {written}"));
+        rig.push("t", &["{\"k\":1}"]);
+        assert_eq!(rig.finish().await, ["delivered"]);
+        let text = fs::read_to_string(path).unwrap();
+        assert_eq!(text, format!("\"time\"{meant}1700000000.123457,\"k\"{meant}1\n"));
+    }
+}
+
+#[tokio::test]
 async fn a_csv_file_begins_with_its_columns_once() {
     let dir = tempfile::tempdir().unwrap();
     for n in 1..=2 {
