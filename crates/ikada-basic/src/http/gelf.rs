@@ -1,12 +1,13 @@
 //! Records as GELF 1.1 (Graylog Extended Log Format).
 //!
 //! Five keys have a meaning of their own; every other one is an additional field, `_` in front. Maps are flattened with `_` between the
-//! names, arrays become text, booleans `"true"` and `"false"`, and what is nil is left out (reference, outputs §7.5, and measured).
+//! names, arrays become text, booleans `"true"` and `"false"`, and what is nil is left out (reference, outputs §7.5, and measured). The
+//! short message must be there: without one it is the record as JSON.
 
 use ikada_msgpack::{MapView, View};
 use ikada_options::Options;
 use ikada_record::Entry;
-use ikada_record::json::{JsonStyle, write_str_escaped, write_value};
+use ikada_record::json::{JsonStyle, write_record_in_string, write_str_escaped, write_value};
 
 /// Which fields of a record are GELF's own.
 #[derive(Debug, Clone, Options)]
@@ -18,7 +19,7 @@ pub struct GelfKeys {
     /// Field with the host.
     #[option(name = "gelf_host_key", default = "host")]
     pub host: String,
-    /// Field with the message.
+    /// Field with the message; without it the record is the message, as JSON.
     #[option(name = "gelf_short_message_key", default = "short_message")]
     pub short_message: String,
     /// Field with the long message.
@@ -39,7 +40,7 @@ const DEPTH: usize = 32;
 pub(super) fn write(out: &mut Vec<u8>, entry: &Entry<'_>, keys: &GelfKeys, style: JsonStyle) {
     out.extend_from_slice(b"{\"version\":\"1.1\"");
     let mut writer = Writer { out, style };
-    let mut has_time = false;
+    let (mut has_time, mut has_message) = (false, false);
     for (key, value) in entry.record().raw() {
         let Some(key) = ikada_msgpack::str_bytes(key) else { continue };
         let is = |name: &str| key == name.as_bytes();
@@ -51,6 +52,7 @@ pub(super) fn write(out: &mut Vec<u8>, entry: &Entry<'_>, keys: &GelfKeys, style
         ];
         if let Some((_, name)) = own.iter().find(|(key, _)| is(key)) {
             has_time |= *name == "timestamp";
+            has_message |= *name == "short_message" && is_one_field(value);
             writer.field(name.as_bytes(), value, 0);
         } else if is(&keys.level) {
             writer.level(value);
@@ -65,7 +67,18 @@ pub(super) fn write(out: &mut Vec<u8>, entry: &Entry<'_>, keys: &GelfKeys, style
         let text = format!(",\"timestamp\":{}.{:03}", time.secs(), time.nanos() / 1_000_000);
         writer.out.extend_from_slice(text.as_bytes());
     }
+    if !has_message {
+        writer.name(b"short_message");
+        writer.out.push(b'"');
+        write_record_in_string(writer.out, entry.record_bytes(), style);
+        writer.out.push(b'"');
+    }
     writer.out.extend_from_slice(b"}\n");
+}
+
+/// Whether a value is written under its own name: nil is left out, and a map is flattened.
+fn is_one_field(value: &[u8]) -> bool {
+    !matches!(View::parse(value), Ok((View::Nil | View::Map(_), _)) | Err(_))
 }
 
 struct Writer<'o> {
@@ -216,5 +229,23 @@ mod tests {
             r#"{"version":"1.1","short_message":"a\"b","__id":1,"level":4,"timestamp":1700000000.123}"#;
         assert_eq!(text, format!("{wanted}\n"));
         assert!(gelf(r#"{"level":99}"#, &keys()).contains("\"_level\":99"));
+    }
+
+    #[test]
+    fn without_a_short_message_the_record_is_it() {
+        assert_eq!(
+            gelf(r#"{"timestamp":1,"log":"a\"b"}"#, &keys()),
+            concat!(
+                r#"{"version":"1.1","timestamp":1,"_log":"a\"b","short_message":"{\"timestamp\":1,\"log\":\"a\\\"b\"}"}"#,
+                "\n"
+            )
+        );
+        for none in ["null", "{}", r#"{"k":1}"#] {
+            let record = format!("{{\"short_message\":{none}}}");
+            let text = gelf(&record, &keys());
+            let message: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(message["short_message"], record, "{text}");
+        }
+        assert!(gelf(r#"{"short_message":""}"#, &keys()).contains(r#""short_message":"","#));
     }
 }
