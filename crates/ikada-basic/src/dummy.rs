@@ -16,7 +16,7 @@ use crate::hand_over;
 #[derive(Debug, Options)]
 #[options(input = "dummy")]
 pub struct DummyOptions {
-    /// The record, as a JSON object.
+    /// The record, as a JSON object. Several objects in a row are as many records.
     #[option(default = "{\"message\":\"dummy\"}")]
     pub dummy: Spanned<String>,
     /// Metadata of each entry, as a JSON object.
@@ -53,7 +53,8 @@ pub struct DummyOptions {
 
 struct Dummy {
     tag: Option<String>,
-    record: Vec<u8>,
+    /// They are made together, at least one.
+    records: Vec<Vec<u8>>,
     /// Where there is any.
     metadata: Option<Vec<u8>>,
     /// Time between two records, never zero.
@@ -73,8 +74,8 @@ pub fn build(
     diagnostics: &mut Diagnostics,
 ) -> Option<Box<dyn Input>> {
     let options = DummyOptions::parse(bag, diagnostics)?;
-    let record = object(&options.dummy, "{\"message\":\"dummy\"}", diagnostics);
-    let metadata = object(&options.metadata, "{}", diagnostics);
+    let records = records(&options.dummy, diagnostics);
+    let metadata = metadata(&options.metadata, diagnostics);
     let interval = Duration::new(u64::from(options.interval_sec), options.interval_nsec);
     let every = if interval.is_zero() { Duration::from_secs(1) / options.rate.max(1) } else { interval };
     let nanos = options.start_time_nsec.clamp(0, 999_999_999) as u32;
@@ -82,7 +83,7 @@ pub fn build(
         .then(|| Timestamp::new(options.start_time_sec.max(0), nanos));
     Some(Box::new(Dummy {
         tag: cx.tag.clone(),
-        record,
+        records,
         metadata: (metadata != [0x80]).then_some(metadata),
         every: every.max(Duration::from_nanos(1)),
         samples: if options.samples == 0 { u64::MAX } else { options.samples },
@@ -93,21 +94,53 @@ pub fn build(
     }))
 }
 
-/// The JSON object as MessagePack. What is none is told, and `instead` is used, as Fluent Bit does.
-fn object(text: &Spanned<String>, instead: &str, diagnostics: &mut Diagnostics) -> Vec<u8> {
-    let mut out = Vec::new();
-    let whole = |out: &mut Vec<u8>, text: &str| {
-        ikada_parse::json::transcode_one(text.as_bytes(), out)
-            .is_ok_and(|used| text[used..].trim().is_empty() && matches!(out[0], 0x80..=0x8f | 0xde | 0xdf))
-    };
-    if whole(&mut out, &text.value) {
-        return out;
+/// What is made of a `Dummy` without objects, as in Fluent Bit.
+const USUAL: &str = "{\"message\":\"dummy\"}";
+
+/// The JSON objects as MessagePack. What is none is told.
+fn records(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Vec<Vec<u8>> {
+    let (records, is_all) = objects(&text.value);
+    if records.is_empty() {
+        tell(text, "not a JSON object", &format!("`{USUAL}` is used instead"), diagnostics);
+        return objects(USUAL).0;
     }
-    let help = format!("`{instead}` is used instead");
-    diagnostics.push(Diagnostic::warning(codes::BAD_VALUE, "not a JSON object").at(text.span).help(help));
-    out.clear();
-    whole(&mut out, instead);
-    out
+    if !is_all {
+        tell(text, "not only JSON objects", "the rest is left out", diagnostics);
+    }
+    records
+}
+
+/// The one object as MessagePack, or an empty one.
+fn metadata(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Vec<u8> {
+    let (mut objects, is_all) = objects(&text.value);
+    if let (1, true) = (objects.len(), is_all) {
+        return objects.remove(0);
+    }
+    tell(text, "not a JSON object", "`{}` is used instead", diagnostics);
+    vec![0x80]
+}
+
+fn tell(text: &Spanned<String>, what: &str, help: &str, diagnostics: &mut Diagnostics) {
+    diagnostics.push(Diagnostic::warning(codes::BAD_VALUE, what).at(text.span).help(help));
+}
+
+/// The objects of a row of JSON values, and whether there is nothing else.
+fn objects(text: &str) -> (Vec<Vec<u8>>, bool) {
+    let mut objects = Vec::new();
+    let mut is_all = true;
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let mut value = Vec::new();
+        let Ok(used) = ikada_parse::json::transcode_one(rest.as_bytes(), &mut value) else {
+            return (objects, false);
+        };
+        match value.first() {
+            Some(0x80..=0x8f | 0xde | 0xdf) => objects.push(value),
+            _ => is_all = false,
+        }
+        rest = rest[used..].trim_start();
+    }
+    (objects, is_all)
 }
 
 impl Input for Dummy {
@@ -169,12 +202,13 @@ impl Dummy {
         let (mut records, mut bytes) = (0, 0);
         for n in first..first + count {
             let time = self.time(n, clock);
-            for _ in 0..self.copies {
+            let copies = (0..self.copies).flat_map(|_| &self.records);
+            for record in copies {
                 let builder = gatherer.builder(tag, now);
                 let before = builder.size();
                 match &self.metadata {
-                    None => builder.push_record(time, &self.record),
-                    Some(metadata) => builder.push_with_metadata(time, metadata, &self.record),
+                    None => builder.push_record(time, record),
+                    Some(metadata) => builder.push_with_metadata(time, metadata, record),
                 }
                 records += 1;
                 bytes += (builder.size() - before) as u64;

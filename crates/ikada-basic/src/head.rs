@@ -23,10 +23,11 @@ pub struct HeadOptions {
     /// Key of the text.
     #[option(default = "head")]
     pub key: String,
-    /// Bytes to read, or with `Lines` the most of a line.
+    /// Bytes to read, or with `Split_Line` the most of a line; what is longer goes on in the next line. Otherwise lines of up to 1,000,000
+    /// bytes are whole.
     #[option(default = "256")]
     pub buf_size: ByteSize,
-    /// Lines to read; 0 reads bytes.
+    /// Lines to read; 0 reads bytes, or 10 lines with `Split_Line`.
     #[option(default = "0")]
     pub lines: u32,
     /// Puts each line under a key of its own: `line0`, `line1` and so on.
@@ -39,6 +40,12 @@ pub struct HeadOptions {
     #[option(flatten)]
     pub interval: Interval,
 }
+
+/// The most of a line that is not split off.
+const LONGEST: u64 = 1_000_000;
+
+/// Lines to split off where no number is given.
+const SPLIT: u32 = 10;
 
 struct Head {
     tag: Option<String>,
@@ -77,15 +84,20 @@ impl Input for Head {
 
 /// The lines, or all bytes as one.
 fn read(options: &HeadOptions) -> io::Result<Vec<Vec<u8>>> {
-    let most = options.buf_size.0.clamp(1, 64_000_000);
+    let size = options.buf_size.0.clamp(1, 64_000_000);
     let mut file = BufReader::new(File::open(&options.file)?);
-    if options.lines == 0 {
-        let mut text = Vec::new();
-        file.take(most).read_to_end(&mut text)?;
-        return Ok(vec![text]);
-    }
+    let (count, most) = match (options.lines, options.split_line) {
+        (0, false) => {
+            let mut text = Vec::new();
+            file.take(size).read_to_end(&mut text)?;
+            return Ok(vec![text]);
+        }
+        (0, true) => (SPLIT, size),
+        (count, true) => (count, size),
+        (count, false) => (count, LONGEST),
+    };
     let mut lines = Vec::new();
-    for _ in 0..options.lines {
+    for _ in 0..count {
         let mut line = Vec::new();
         if file.by_ref().take(most).read_until(b'\n', &mut line)? == 0 {
             break;
@@ -96,18 +108,15 @@ fn read(options: &HeadOptions) -> io::Result<Vec<Vec<u8>>> {
 }
 
 fn record(options: &HeadOptions, texts: &[Vec<u8>]) -> Vec<u8> {
-    let split: Vec<&[u8]> = match options.split_line {
-        true => texts.iter().flat_map(|text| text.split_inclusive(|byte| *byte == b'\n')).collect(),
-        false => Vec::new(),
-    };
     let mut out = Vec::new();
-    let texts_written = if options.split_line { split.len() } else { 1 };
-    write::map_header(&mut out, texts_written + usize::from(options.add_path));
-    for (n, line) in split.iter().enumerate() {
-        write::str(&mut out, format!("line{n}").as_bytes());
-        write::str(&mut out, line.strip_suffix(b"\n").unwrap_or(line));
-    }
-    if !options.split_line {
+    let count = if options.split_line { texts.len() } else { 1 };
+    write::map_header(&mut out, count + usize::from(options.add_path));
+    if options.split_line {
+        for (n, line) in texts.iter().enumerate() {
+            write::str(&mut out, format!("line{n}").as_bytes());
+            write::str(&mut out, line.strip_suffix(b"\n").unwrap_or(line));
+        }
+    } else {
         write::str(&mut out, options.key.as_bytes());
         write::str(&mut out, &texts.concat());
     }

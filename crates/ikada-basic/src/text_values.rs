@@ -22,7 +22,7 @@ pub struct TextOptions {
     /// What comes.
     #[option(default = "json")]
     pub format: TextFormat,
-    /// What ends a line in the format `none`; `\n`, `\r` and `\t` are understood.
+    /// What ends a line in the format `none`; `\a`, `\b`, `\f`, `\n`, `\r`, `\t`, `\v`, `\0`, `\\` and bytes as `\x1e` are understood.
     #[option(default = "\\n")]
     pub separator: String,
     /// Parser that makes a record of each line; it stands for `Format none`. A line that it cannot read is kept under `log`.
@@ -264,23 +264,40 @@ impl TextReader {
     }
 }
 
-/// The separator with `\n`, `\r`, `\t`, `\0` and `\\` for what they stand for.
+/// The separator with what its escapes stand for; a backslash before anything else is left out.
 fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let escaped = if byte == b'\\' { bytes.next() } else { None };
-        match escaped {
-            None => out.push(byte),
-            Some(b'n') => out.push(b'\n'),
-            Some(b'r') => out.push(b'\r'),
-            Some(b't') => out.push(b'\t'),
-            Some(b'0') => out.push(0),
-            Some(b'\\') => out.push(b'\\'),
-            Some(other) => out.extend([b'\\', other]),
+    let mut rest = text.as_bytes();
+    while let Some((&byte, mut behind)) = rest.split_first() {
+        let mut plain = byte;
+        if let (b'\\', Some((&escaped, after))) = (byte, behind.split_first()) {
+            behind = after;
+            plain = match escaped {
+                b'a' => 0x07,
+                b'b' => 0x08,
+                b'f' => 0x0c,
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                b'v' => 0x0b,
+                b'0' => 0,
+                b'x' => hex(&mut behind).unwrap_or(b'x'),
+                other => other,
+            };
         }
+        out.push(plain);
+        rest = behind;
     }
     out
+}
+
+/// Takes a byte in one or two hexadecimal digits off the front.
+fn hex(text: &mut &[u8]) -> Option<u8> {
+    let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let high = digit(0)?;
+    let (value, len) = digit(1).map_or((high, 1), |low| (high * 16 + low, 2));
+    *text = &text[len..];
+    u8::try_from(value).ok()
 }
 
 #[cfg(test)]
@@ -300,6 +317,9 @@ mod tests {
     #[test]
     fn escapes_in_a_separator_are_understood() {
         assert_eq!(unescape("\\r\\n"), b"\r\n");
-        assert_eq!(unescape("|\\0\\\\n\\x\\"), b"|\0\\n\\x\\");
+        assert_eq!(unescape("\\a\\b\\v\\f\\t"), b"\x07\x08\x0b\x0c\t");
+        assert_eq!(unescape("\\x1e\\xE9a\\x7\\x00"), b"\x1e\xe9a\x07\0");
+        // What is none stands for itself, and so does a backslash at the end.
+        assert_eq!(unescape("|\\0\\\\n\\;\\xyz\\é\\"), "|\0\\n;xyzé\\".as_bytes());
     }
 }

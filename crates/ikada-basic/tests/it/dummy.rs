@@ -40,6 +40,12 @@ async fn every_record_comes_as_often_as_copies_say() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn several_objects_in_a_row_are_as_many_records() {
+    let router = start("dummy {\"a\":1} {\"b\":2}{\"c\":3}\nsamples 2\ncopies 2").await.ended().await;
+    assert_eq!(router.records(), ["{\"a\":1}", "{\"b\":2}", "{\"c\":3}"].repeat(4));
+}
+
+#[tokio::test(start_paused = true)]
 async fn times_count_up_from_the_start_or_stand_still() {
     let times = async |options: &str| {
         let router = start(options).await.ended().await;

@@ -110,6 +110,17 @@ fn a_dummy_that_is_no_object_becomes_the_usual_one() {
 }
 
 #[test]
+fn what_is_no_object_beside_those_of_a_dummy_is_left_out() {
+    for text in ["{\"a\":1} 5 {\"b\":2}", "{\"a\":1} x", "{\"a\":1},{\"b\":2}"] {
+        let (built, findings) = input("dummy", &format!("dummy {text}"));
+        assert!(built.is_some());
+        assert!(findings[0].contains("warning[bad-value]: not only JSON objects"), "{findings:?}");
+    }
+    let (_, findings) = input("dummy", "metadata {\"a\":1} {\"b\":2}");
+    assert!(findings[0].contains("warning[bad-value]: not a JSON object"), "{findings:?}");
+}
+
+#[test]
 fn a_dry_run_does_not_ask_for_this_machine_s_authorities() {
     let mut section = Section::new(Kind::Output, "http", "tls on\ntls.vhost logs.test");
     section.cx.dry_run = true;

@@ -55,3 +55,29 @@ async fn head_reads_the_beginning_of_a_file() {
         format!("{{\"head\":\"l1\\n\",\"path\":\"{}\"}}", file.display())
     );
 }
+
+#[tokio::test]
+async fn head_counts_whole_lines_unless_it_splits_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("f");
+    let head = async |options: &str| first("head", &format!("file {}\n{options}", file.display())).await;
+    let long = "x".repeat(300);
+    std::fs::write(&file, format!("s\n{long}\nm\n")).unwrap();
+    assert_eq!(head("lines 2").await, format!("{{\"head\":\"s\\n{long}\\n\"}}"));
+    assert_eq!(head("lines 2\nbuf_size 9").await, format!("{{\"head\":\"s\\n{long}\\n\"}}"));
+    let split = head("lines 2\nbuf_size 9\nsplit_line on").await;
+    assert_eq!(split, "{\"line0\":\"s\",\"line1\":\"xxxxxxxxx\"}");
+    // What is longer still goes on in the next line.
+    std::fs::write(&file, "x".repeat(1_000_001)).unwrap();
+    let len = async |options: &str| head(options).await.len() - "{\"head\":\"\"}".len();
+    assert_eq!((len("lines 1").await, len("lines 2").await), (1_000_000, 1_000_001));
+}
+
+#[tokio::test]
+async fn head_splits_ten_lines_if_none_are_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("f");
+    std::fs::write(&file, "l\n".repeat(12)).unwrap();
+    let record = first("head", &format!("file {}\nbuf_size 4\nsplit_line on", file.display())).await;
+    assert_eq!((keys(&record).len(), keys(&record).last().unwrap().as_str()), (10, "line9"));
+}
