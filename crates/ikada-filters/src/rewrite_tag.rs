@@ -116,7 +116,9 @@ impl Filter for RewriteTag {
         let Some(rule) = self.decide(fields) else { return Verdict::Keep };
         let mut tag = fields.buffer();
         rule.write_tag(&mut tag, cx, fields);
-        let sent = cx.retag(&tag, fields);
+        // A tag ends where a NUL stands in it, as in Fluent Bit.
+        let end = memchr::memchr(0, &tag).unwrap_or(tag.len());
+        let sent = cx.retag(&tag[..end], fields);
         fields.recycle(tag);
         if sent && !rule.keep { Verdict::Drop } else { Verdict::Keep }
     }

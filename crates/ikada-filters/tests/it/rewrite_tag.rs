@@ -50,6 +50,12 @@ fn a_new_tag_is_made_of_tag_fields_and_captures() {
 }
 
 #[test]
+fn a_new_tag_ends_at_a_nul() {
+    let chain = [link("a", &["f . n.$f.c false"])];
+    assert_eq!(tags(&chain, "a", r#"{"f":"a\u0000b"}"#), ["n.a"]);
+}
+
+#[test]
 fn a_filter_does_not_see_what_it_sent() {
     let chain = [link("*", &["level . $TAG.x false"])];
     assert_eq!(tags(&chain, "a", r#"{"level":"e"}"#), ["a.x"]);
