@@ -3,7 +3,7 @@
 use ikada_msgpack::View;
 use ikada_record::Entry;
 use ikada_record::accessor::Accessor;
-use ikada_record::json::{JsonStyle, write_record_in_string, write_str_escaped};
+use ikada_record::json::{JsonStyle, write_record_in_string, write_str_escaped, write_value};
 
 use super::emf::Emf;
 use crate::gojson::GoJson;
@@ -101,10 +101,23 @@ impl MessageEncoder {
 fn write_c(out: &mut Vec<u8>, value: &[u8], style: JsonStyle) -> Written {
     match View::parse(value) {
         Ok((View::Str([]) | View::Bin([]), _)) => Written::Empty,
-        Ok((View::Str(text) | View::Bin(text), _)) => Written::Message(write_str_escaped(out, text)),
+        Ok((View::Str(text) | View::Bin(text), _)) => {
+            let mended = mended(value, text, style);
+            Written::Message(write_str_escaped(out, mended.as_deref().map_or(text, str::as_bytes)))
+        }
         _ if is_empty_map(value) => Written::Empty,
         _ => Written::Message(write_record_in_string(out, value, style)),
     }
+}
+
+/// A text with bytes that are not UTF-8 as it stands in a whole record: whoever reads that record's JSON gets this.
+fn mended(value: &[u8], text: &[u8], style: JsonStyle) -> Option<String> {
+    if std::str::from_utf8(text).is_ok() {
+        return None;
+    }
+    let mut json = Vec::new();
+    write_value(&mut json, value, style);
+    serde_json::from_slice(&json).ok()
 }
 
 fn cleared(scratch: &mut Vec<u8>) -> &mut Vec<u8> {
@@ -163,7 +176,17 @@ mod tests {
         assert_eq!(message(Some("log"), &record(b"\x81\xa1a\x01")), r#"{"a":1}"#);
         assert_eq!(message(Some("log"), &record(b"\xcd\x30\x39")), "12345");
         assert_eq!(message(Some("log"), &record(b"\xc3")), "true");
-        assert_eq!(message(Some("log"), &record(b"\xa3a\xffb")), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_are_the_same_under_a_key_and_in_a_record() {
+        // What the end of a text cuts off is lost in both.
+        let record = b"\x81\xa3log\xa6a\xe9 bc\xff";
+        assert_eq!(message(None, record), "{\"log\":\"a\u{e0e9} bc\"}");
+        assert_eq!(message(Some("log"), record), "a\u{e0e9} bc");
+        let mut out = Vec::new();
+        write_c(&mut out, &record[5..], JsonStyle { escape_unicode: false });
+        assert_eq!(out, "a\u{fffd} bc\u{fffd}".as_bytes());
     }
 
     #[test]
