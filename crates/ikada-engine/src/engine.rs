@@ -292,8 +292,10 @@ impl View {
     #[must_use]
     pub fn books(&self) -> Report {
         let Some(Books { routes, tally, bugs }) = &self.books else { return Report::default() };
-        let inputs = self.inputs.iter().zip(&routes.entrances).map(|((id, metrics), entrance)| {
+        let inputs = self.inputs.iter().zip(&routes.entrances).enumerate();
+        let inputs = inputs.map(|(number, ((id, metrics), entrance))| {
             let records = metrics.records.get();
+            let waits = routes.exits.iter().map(|exit| exit.queue.waits_of(number));
             InputReport {
                 id: id.clone(),
                 records,
@@ -301,6 +303,8 @@ impl View {
                 filtered: entrance.filtered.load(Relaxed),
                 added: entrance.added.load(Relaxed),
                 unmatched: entrance.unmatched.load(Relaxed),
+                waiting: waits.max().unwrap_or_default(),
+                mem_buf_limit: entrance.mem_buf_limit,
             }
         });
         let outputs = self.outputs.iter().zip(&routes.exits).map(|((id, _, ledger), exit)| {

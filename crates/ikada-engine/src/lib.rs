@@ -60,4 +60,4 @@ pub use ikada_plugin::bugs::watch_for_bugs;
 pub use engine::{Engine, EngineError, View};
 pub use letters::directory_of;
 pub use pipeline::{Again, FilterSlot, InputSlot, Limits, OutputSlot, OverflowPolicy, Pipeline, Storage};
-pub use report::{InputReport, OutputReport, Report};
+pub use report::{InputReport, OutputReport, Report, Waits};

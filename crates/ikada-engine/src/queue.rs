@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::pipeline::OverflowPolicy;
+use crate::report::Waits;
 use crate::shelf::Shelf;
 
 /// Entries that had to make room, told to whoever logs it.
@@ -448,6 +449,19 @@ impl Queue {
     pub(crate) fn bytes(&self) -> usize {
         self.state().bytes
     }
+
+    /// What waits and came from the input with this number.
+    pub(crate) fn waits_of(&self, source: usize) -> Waits {
+        let state = self.state();
+        let mut waits = Waits { bytes: state.of(source), ..Waits::default() };
+        for item in state.list.iter().filter(|item| item.source == source) {
+            match item.waiting.body {
+                Body::Here(_) => waits.here += 1,
+                Body::There(_) => waits.there += 1,
+            }
+        }
+        waits
+    }
 }
 
 /// A place in the line, given up when it goes.
@@ -557,6 +571,19 @@ mod tests {
         policy: OverflowPolicy::Spill,
     };
     const WAIT: Source = Source { number: 1, on_full: OnFull::Wait, ..PACE };
+
+    #[tokio::test]
+    async fn what_waits_of_an_input_is_told() {
+        let ledger = Arc::new(Ledger::default());
+        let queue = Queue::new(25_000, 50_000, Duration::from_secs(1));
+        queue.push(chunk(&ledger, 1000), PACE).await;
+        queue.push(chunk(&ledger, 1000), WAIT).await;
+        queue.push(chunk(&ledger, 1000), WAIT).await;
+        let (one, two) = (queue.waits_of(0), queue.waits_of(1));
+        assert_eq!((one.here, one.there, two.here, two.there), (1, 0, 2, 0));
+        assert_eq!((one.bytes + two.bytes, two.bytes), (queue.bytes(), 2 * one.bytes));
+        assert_eq!(queue.waits_of(7), Waits::default());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_limit_of_one_input_costs_no_other_input_anything() {

@@ -20,6 +20,21 @@ pub struct InputReport {
     pub added: u64,
     /// Entries no output takes.
     pub unmatched: u64,
+    /// What of it waits in the queue that holds the most of it.
+    pub waiting: Waits,
+    /// Its `Mem_Buf_Limit`: bytes that it may fill of a queue.
+    pub mem_buf_limit: Option<usize>,
+}
+
+/// What of one input waits in a queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Waits {
+    /// Bytes of memory.
+    pub bytes: usize,
+    /// Chunks in memory.
+    pub here: u64,
+    /// Chunks on disk.
+    pub there: u64,
 }
 
 /// The books of one output at the end.

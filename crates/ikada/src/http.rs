@@ -10,9 +10,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::any;
+use chrono::DateTime;
 use ikada_engine::View;
 use ikada_plugin::{Clock, Counter, Families, FileMetrics, SystemClock};
+use ikada_record::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -63,19 +65,20 @@ impl Admin {
         })
     }
 
-    /// Serves until `stop` fires.
+    /// Serves until `stop` fires. A page is answered whatever the method is, as in Fluent Bit.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
         let sampler = self.rules.on.then(|| tokio::spawn(self.clone().sample(stop.clone())));
         let app = Router::new()
-            .route("/", get(root))
-            .route("/api/v1/uptime", get(uptime))
-            .route("/api/v1/health", get(health))
-            .route("/api/v2/health", get(health_details))
-            .route("/api/v1/plugins", get(plugins))
-            .route("/api/v1/metrics", get(metrics))
-            .route("/api/v1/metrics/prometheus", get(prometheus))
-            .route("/api/v1/storage", get(storage))
-            .route("/api/v2/metrics/prometheus", get(prometheus_and_books))
+            .route("/", any(root))
+            .route("/api/v1/uptime", any(uptime))
+            .route("/api/v1/health", any(health))
+            .route("/api/v2/health", any(health_details))
+            .route("/api/v1/plugins", any(plugins))
+            .route("/api/v1/metrics", any(metrics))
+            .route("/api/v1/metrics/prometheus", any(prometheus))
+            .route("/api/v1/storage", any(storage))
+            .route("/api/v2/metrics", any(samples))
+            .route("/api/v2/metrics/prometheus", any(prometheus_and_books))
             .with_state(self);
         let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await;
         if let Err(error) = served {
@@ -208,7 +211,8 @@ async fn prometheus(State(admin): State<Arc<Admin>>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], exposition(&admin, Some(now))).into_response()
 }
 
-/// What waits where, in Fluent Bit's shape, by output: chunks here belong to outputs.
+/// What waits where, in Fluent Bit's shape, by input and by output: chunks here belong to outputs, so that an input's figures are those
+/// of the queue that holds the most of it.
 async fn storage(State(admin): State<Arc<Admin>>) -> Json {
     let books = admin.view.books();
     let chunks: u64 = books.outputs.iter().map(|output| output.chunks_kept).sum();
@@ -220,16 +224,58 @@ async fn storage(State(admin): State<Arc<Admin>>) -> Json {
         });
         outputs.insert(output.id.shown().into(), body);
     }
+    let mut inputs = Map::new();
+    for input in &books.inputs {
+        let (waits, limit) = (input.waiting, input.mem_buf_limit);
+        let status = json!({
+            "overlimit": limit.is_some_and(|limit| waits.bytes >= limit),
+            "mem_size": readable(waits.bytes), "mem_limit": readable(limit.unwrap_or(0)),
+        });
+        let chunks = json!({
+            "total": waits.here + waits.there, "up": waits.here, "down": waits.there, "busy": 0, "busy_size": readable(0),
+        });
+        inputs.insert(input.id.shown().into(), json!({"status": status, "chunks": chunks}));
+    }
     let layer = json!({
         "chunks": {"total_chunks": chunks, "mem_chunks": 0, "fs_chunks": chunks, "fs_chunks_up": 0, "fs_chunks_down": chunks},
     });
-    Json(json!({"storage_layer": layer, "output_chunks": outputs}))
+    Json(json!({"storage_layer": layer, "input_chunks": inputs, "output_chunks": outputs}))
+}
+
+/// A size as Fluent Bit writes it: `196b`, `4.8M`.
+fn readable(bytes: usize) -> String {
+    const UNITS: [&str; 6] = ["K", "M", "G", "T", "P", "E"];
+    let Some(power) = bytes.checked_ilog2().map(|power| power / 10).filter(|power| *power > 0) else {
+        return format!("{bytes}b");
+    };
+    let size = bytes as f64 / 1024_f64.powi(power as i32);
+    format!("{size:.1}{}", UNITS[power as usize - 1])
 }
 
 async fn prometheus_and_books(State(admin): State<Arc<Admin>>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], everything(&admin)).into_response()
+}
+
+/// The same in the text form of Fluent Bit's own metrics; it names no type of content either.
+async fn samples(State(admin): State<Arc<Admin>>) -> Response {
+    Response::new(as_samples(&everything(&admin), SystemClock.now()).into())
+}
+
+fn everything(admin: &Admin) -> String {
     let view = &admin.view;
-    let text = exposition(&admin, None) + &books_exposition(&view.books()) + &restarts_exposition(view);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+    exposition(admin, None) + &books_exposition(&view.books()) + &restarts_exposition(view)
+}
+
+/// One line a series: `2026-11-22T15:55:02.132762901Z fluentbit_uptime = 4`.
+fn as_samples(exposition: &str, now: Timestamp) -> String {
+    let stamp = DateTime::from_timestamp(now.secs(), now.nanos()).unwrap_or_default();
+    let stamp = stamp.format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string();
+    let mut text = String::new();
+    let samples = exposition.lines().filter(|line| !line.starts_with('#'));
+    for (series, value) in samples.filter_map(|line| line.rsplit_once(' ')) {
+        append(&mut text, format_args!("{stamp} {series} = {value}\n"));
+    }
+    text
 }
 
 /// The books: for inputs `read + added = filtered + unmatched + routed`, where what several outputs take is routed several times;
@@ -425,4 +471,58 @@ pub async fn bind(address: &str, port: u16) -> std::io::Result<TcpListener> {
         .parse()
         .map_err(|_| std::io::Error::other(format!("`{address}` is no IP address")))?;
     TcpListener::bind(address).await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn sizes_are_written_as_in_fluent_bit() {
+        let sizes = [0, 196, 1023, 1024, 5_000_000, 3 << 30, usize::MAX];
+        assert_eq!(sizes.map(readable), ["0b", "196b", "1023b", "1.0K", "4.8M", "3.0G", "16.0E"]);
+    }
+
+    #[test]
+    fn a_series_is_a_line_with_a_stamp() {
+        let exposition = "# HELP a b.\n# TYPE a counter\na{name=\"x y\"} 5\nup 1.5\n";
+        assert_eq!(
+            as_samples(exposition, Timestamp::new(1_700_000_000, 7)),
+            "2023-11-14T22:13:20.000000007Z a{name=\"x y\"} = 5\n2023-11-14T22:13:20.000000007Z up = 1.5\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn pages_are_answered_whatever_the_method_is() {
+        let rules = HealthRules { errors: 5, retry_failures: 5, period: Duration::from_secs(60), on: false };
+        let admin = Admin::new(View::default(), Default::default(), rules);
+        let listener = bind("127.0.0.1", 0).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(admin.serve(listener, stop.clone()));
+        let ask = async |what: &str| {
+            let mut peer = TcpStream::connect(address).await.unwrap();
+            let request =
+                format!("{what} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
+            peer.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            peer.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        for method in ["GET", "POST", "OPTIONS", "PUT", "DELETE"] {
+            for path in ["/", "/api/v1/health", "/api/v2/health", "/api/v1/metrics", "/api/v1/storage"] {
+                let answer = ask(&format!("{method} {path}")).await;
+                assert!(answer.starts_with("HTTP/1.1 200"), "{method} {path}: {answer}");
+            }
+        }
+        let answer = ask("GET /api/v2/metrics").await;
+        assert!(answer.contains("Z process_start_time_seconds = "), "{answer}");
+        assert!(!answer.contains("content-type"), "{answer}");
+        assert!(ask("GET /api/v1/storage").await.contains("\"input_chunks\":{}"));
+        stop.cancel();
+        server.await.unwrap();
+    }
 }
