@@ -219,12 +219,20 @@ impl OptionValue for FlushInterval {
     const KIND: &'static str = "time";
 
     fn parse_value(text: &str) -> Result<Self, ValueError> {
-        let Seconds(interval) = Seconds::parse_value(text)?;
+        let exponent = with_exponent(text).map(|seconds| format!("{seconds:.9}"));
+        let Seconds(interval) = Seconds::parse_value(exponent.as_deref().unwrap_or(text))?;
         if interval.is_zero() {
             return Err(ValueError::new("is no time at all").help("type seconds, more than 0: `1` or `0.5`"));
         }
         Ok(FlushInterval(interval))
     }
+}
+
+/// A number as `1e-1`, which Fluent Bit takes for this one time.
+fn with_exponent(text: &str) -> Option<f64> {
+    let (number, exponent) = text.split_once(['e', 'E'])?;
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    (is_number && exponent.parse::<i16>().is_ok()).then(|| text.parse().ok())?
 }
 
 /// Time that deliveries have at the end.
@@ -350,6 +358,11 @@ mod tests {
     #[test]
     fn a_flush_interval_is_more_than_nothing() {
         assert_eq!(FlushInterval::parse_value("0.2"), Ok(FlushInterval(Duration::from_millis(200))));
+        assert_eq!(FlushInterval::parse_value("1e-1"), Ok(FlushInterval(Duration::from_millis(100))));
+        assert_eq!(FlushInterval::parse_value(".5E+1"), Ok(FlushInterval(Duration::from_secs(5))));
+        for wrong in ["1e-12", "1e400", "e1", "-1e1", "1e", "1e1s"] {
+            assert!(FlushInterval::parse_value(wrong).is_err(), "{wrong}");
+        }
         assert!(FlushInterval::parse_value("0").is_err());
         assert!(FlushInterval::parse_value("-1").is_err());
     }
