@@ -197,14 +197,14 @@ fn of_docker(name: &str, sets: &[&OptionSet]) -> Option<String> {
     is_known.then(|| format!("`{name}` is an option of Docker's; type `{meant}`"))
 }
 
-/// Names what a plugin knows, without the options that every plugin has.
+/// Names what a plugin knows, under every name that it goes by, without the options that every plugin has.
 fn allowed(sets: &[&OptionSet]) -> String {
     let own: Vec<&str> = sets
         .iter()
         .filter(|set| set.kind != PluginKind::Common)
         .flat_map(|set| &set.specs)
         .filter(|spec| !spec.no_effect)
-        .map(|spec| spec.name)
+        .flat_map(|spec| spec.names())
         .collect();
     match own.is_empty() {
         true => "remove it: it takes no options of its own".to_owned(),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Run, or with `dry_run` only load and check.
-    Run(Run),
+    Run(Box<Run>),
     /// `-h`: general help, or the options of the plugin named before it.
     Help(Option<(Section, String)>),
     /// `-V`.
@@ -27,6 +27,8 @@ pub struct Run {
     pub plugins: Vec<String>,
     /// `-i`, `-F`, `-o`, in order, with their properties.
     pub sections: Vec<Plugin>,
+    /// `-T`: stream tasks, which stand before those of the file.
+    pub stream_tasks: Vec<String>,
     /// Service settings, which the file overrides.
     pub service: Vec<(&'static str, String)>,
     /// `-l`.
@@ -39,7 +41,9 @@ pub struct Run {
     pub dry_run: bool,
     /// `-w`.
     pub workdir: Option<PathBuf>,
-    /// Flags and words that are accepted and do nothing, told to the user.
+    /// Words that are no flags: a run tells that they do nothing.
+    pub words: Vec<String>,
+    /// Flags that are accepted and do nothing, told to the user.
     pub ignored: Vec<String>,
 }
 
@@ -77,7 +81,7 @@ pub enum UsageError {
     /// A value that the flag does not know.
     #[error("`{0}` does not know `{1}`: it takes {2}")]
     Value(String, String, &'static str),
-    /// `-p` or `-t` before any plugin.
+    /// `-p` before any plugin.
     #[error("`{0}` belongs to a plugin: name one with -i, -F or -o before it")]
     NoSection(String),
 }
@@ -87,6 +91,7 @@ const LONG: &[(&str, char)] = &[
     ("storage_path", 'b'),
     ("config", 'c'),
     ("daemon", 'd'),
+    ("supervisor", 'd'),
     ("dry-run", 'D'),
     ("flush", 'f'),
     ("input", 'i'),
@@ -112,6 +117,7 @@ const LONG: &[(&str, char)] = &[
     ("enable-hot-reload", 'Y'),
     ("version", 'V'),
     ("help", 'h'),
+    ("help-json", 'J'),
 ];
 
 /// Flags that take a value.
@@ -128,7 +134,7 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, UsageErr
         let (flag, mut value) = match split(&arg)? {
             Some(parts) => parts,
             None => {
-                run.ignored.push(arg);
+                run.words.push(arg);
                 continue;
             }
         };
@@ -141,7 +147,7 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, UsageErr
             _ => run.apply(flag, value.unwrap_or_default(), &arg)?,
         }
     }
-    Ok(Command::Run(run))
+    Ok(Command::Run(Box::new(run)))
 }
 
 /// A flag's letter and the value glued to it; `None` for a word that is no flag.
@@ -182,11 +188,13 @@ impl Run {
             'F' => self.start(Section::Filter, value),
             'o' => self.start(Section::Output, value),
             'p' => match value.split_once('=') {
-                Some((key, value)) => self.property(key, value, arg)?,
+                Some(_) if self.sections.is_empty() => return Err(UsageError::NoSection(arg.to_owned())),
+                Some((key, value)) => self.property(key, value, arg),
                 None => self.ignored.push(format!("-p {value}")),
             },
-            'm' => self.property("match", &value, arg)?,
-            't' => self.property("tag", &value, arg)?,
+            'm' => self.property("match", &value, &format!("-m {value}")),
+            't' => self.property("tag", &value, &format!("-t {value}")),
+            'T' => self.stream_tasks.push(value),
             'f' => self.service.push(("flush", value)),
             'b' => self.service.push(("storage.path", value)),
             'l' => self.log_file = Some(value.into()),
@@ -206,10 +214,12 @@ impl Run {
         self.sections.push(Plugin { section, name, properties: Vec::new() });
     }
 
-    fn property(&mut self, key: &str, value: &str, arg: &str) -> Result<(), UsageError> {
-        let last = self.sections.last_mut().ok_or_else(|| UsageError::NoSection(arg.to_owned()))?;
-        last.properties.push((key.to_owned(), value.to_owned()));
-        Ok(())
+    /// Before any plugin a tag or pattern belongs to none; Fluent Bit passes over it.
+    fn property(&mut self, key: &str, value: &str, written: &str) {
+        match self.sections.last_mut() {
+            Some(last) => last.properties.push((key.to_owned(), value.to_owned())),
+            None => self.ignored.push(written.to_owned()),
+        }
     }
 }
 
@@ -233,6 +243,7 @@ Runs a log pipeline from a configuration in Fluent Bit's format.
   -p, --prop=KEY=VALUE   set a property of the plugin started last
   -m, --match=PATTERN    the same as -p match=PATTERN
   -t, --tag=TAG          the same as -p tag=TAG
+  -T, --sp-task=SQL      add a stream task (repeatable)
   -f, --flush=SECONDS    time between flushes (the file wins)
   -l, --log_file=FILE    write log lines to a file
   -w, --workdir=DIR      change to this directory first
@@ -257,7 +268,7 @@ mod tests {
 
     fn run(text: &str) -> Run {
         match words(text) {
-            Ok(Command::Run(run)) => run,
+            Ok(Command::Run(run)) => *run,
             other => panic!("{other:?}"),
         }
     }
@@ -288,10 +299,24 @@ mod tests {
     }
 
     #[test]
+    fn what_means_nothing_is_passed_over_and_told() {
+        let run = run("-t x -mx --supervisor -J -i dummy -t y -o stdout -m *");
+        assert_eq!(run.ignored, ["-t x", "-m x", "--supervisor", "-J"]);
+        assert_eq!(run.sections[0].properties, [("tag".into(), "y".into())]);
+    }
+
+    #[test]
+    fn stream_tasks_are_kept_in_order() {
+        let run = run("-T one --sp-task=two -i dummy");
+        assert_eq!(run.stream_tasks, ["one", "two"]);
+        assert!(run.ignored.is_empty());
+    }
+
+    #[test]
     fn mistakes_are_named() {
         assert_eq!(words("--nope"), Err(UsageError::Unknown("--nope".into())));
         assert_eq!(words("-c"), Err(UsageError::Missing("-c".into())));
         assert_eq!(words("-p a=b"), Err(UsageError::NoSection("-p".into())));
-        assert_eq!(run("stray --config=a.conf").ignored, ["stray"]);
+        assert_eq!(run("stray --config=a.conf").words, ["stray"]);
     }
 }

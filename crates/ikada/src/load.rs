@@ -27,7 +27,7 @@ pub(crate) fn load_with(args: &Run, init: &Init, working_dir: &Path) -> Loaded {
     loaded
 }
 
-/// What `-i`, `-F`, `-o` and the service flags say, as sections that stand before those of the file.
+/// What `-i`, `-F`, `-o`, `-T` and the service flags say, as sections that stand before those of the file.
 fn command_line_sections(args: &Run, loaded: &mut Loaded) -> Vec<ConfigSection> {
     let mut sections = Vec::new();
     if !args.service.is_empty() {
@@ -52,6 +52,12 @@ fn command_line_sections(args: &Run, loaded: &mut Loaded) -> Vec<ConfigSection> 
         pairs.extend(plugin.properties.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         sections.push(ConfigSection::from_pairs(&mut loaded.sources, "command line", kind, pairs));
     }
+    for (number, task) in args.stream_tasks.iter().enumerate() {
+        let name = format!("flb-console:{number}");
+        let pairs = [("name", name.as_str()), ("exec", task.as_str())];
+        let kind = SectionKind::StreamTask;
+        sections.push(ConfigSection::from_pairs(&mut loaded.sources, "command line", kind, pairs));
+    }
     sections
 }
 
@@ -61,5 +67,27 @@ fn address(name: &str) -> (&str, Option<&str>, Option<&str>) {
     match rest.rsplit_once(':') {
         Some((host, port)) => (name, Some(host), Some(port)),
         None => (name, Some(rest), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{self, Command};
+
+    #[test]
+    fn a_stream_task_of_the_command_line_is_one_of_a_file() {
+        let words =
+            ["-i", "dummy", "-T", "CREATE STREAM q AS SELECT a FROM TAG:'dummy.0';", "-T", "nonsense"];
+        let Ok(Command::Run(args)) = cli::parse(words.map(str::to_owned)) else { panic!("a run") };
+        let mut loaded = load(&args).0;
+        let pipeline = ikada_config::build_pipeline(&loaded.document, &mut loaded.diagnostics);
+        let names: Vec<_> = pipeline.streams.iter().map(|task| task.name.value.as_str()).collect();
+        assert_eq!(names, ["flb-console:0"]);
+        let found: Vec<_> = loaded.diagnostics.lines(&loaded.sources).collect();
+        assert!(
+            found.iter().any(|line| line.starts_with("command line:1:") && line.contains("stream")),
+            "{found:?}"
+        );
     }
 }

@@ -53,7 +53,7 @@ pub fn run(args: &Run, registry: &Registry) -> Exit {
         info!("[config] {line}");
     }
     info!("[storage] {}", holding::told(&assembled.pipeline));
-    for ignored in &args.ignored {
+    for ignored in args.words.iter().chain(&args.ignored) {
         warn!("[config] `{ignored}` on the command line has no meaning here");
     }
     if !args.plugins.is_empty() {

@@ -60,11 +60,11 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Check, UsageErro
         }
     }
     match cli::parse(rest)? {
-        Command::Run(run) => check.run = run,
+        Command::Run(run) => check.run = *run,
         _ => return Err(UsageError::Unknown("-h or -V behind `check`".to_owned())),
     }
-    if check.run.config.is_none() && !check.run.ignored.is_empty() {
-        check.run.config = Some(PathBuf::from(check.run.ignored.remove(0)));
+    if check.run.config.is_none() && !check.run.words.is_empty() {
+        check.run.config = Some(PathBuf::from(check.run.words.remove(0)));
     }
     if check.run.config.is_none() && check.run.sections.is_empty() {
         check.run.config = Some(PathBuf::from(USUAL));

@@ -64,13 +64,13 @@ impl Args {
         let Command::Run(mut run) = cli::parse(rest)? else {
             return Err(UsageError::Unknown("-h".to_owned()));
         };
-        let mut words = run.ignored.drain(..);
+        let mut words = run.words.drain(..);
         let subject = words.next();
         if let Some(more) = words.next() {
             return Err(UsageError::Unknown(more));
         }
         drop(words);
-        Ok(Self { run, subject, format })
+        Ok(Self { run: *run, subject, format })
     }
 }
 

@@ -49,8 +49,8 @@ impl Args {
         match cli::parse(rest)? {
             Command::Run(mut run) => {
                 // Words that are no flags are files here.
-                args.files.extend(run.ignored.drain(..).map(PathBuf::from));
-                args.run = run;
+                args.files.extend(run.words.drain(..).map(PathBuf::from));
+                args.run = *run;
                 Ok(args)
             }
             _ => Err(UsageError::Unknown("-h".to_owned())),
