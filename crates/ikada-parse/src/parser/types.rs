@@ -111,22 +111,72 @@ fn float_length(text: &[u8]) -> usize {
     end
 }
 
-/// The hexadecimal number, with a fraction or not, that a text begins with.
+/// The hexadecimal number that a text begins with, with a fraction and a power of two (`1.8p-3`) or without, rounded to even.
 fn hex_float(text: &[u8]) -> f64 {
-    let mut value = 0.0;
-    let mut unit = None;
-    for byte in text {
-        match (char::from(*byte).to_digit(16), unit) {
-            (Some(digit), None) => value = value * 16.0 + f64::from(digit),
-            (Some(digit), Some(place)) => {
-                value += f64::from(digit) * place;
-                unit = Some(place / 16.0);
+    let (mut mantissa, mut power) = (0_u64, 0_i64);
+    let (mut has_digits, mut in_fraction) = (false, false);
+    let mut rest = text;
+    while let Some((byte, behind)) = rest.split_first() {
+        let digit = char::from(*byte).to_digit(16);
+        match digit {
+            Some(digit) if mantissa >> 60 == 0 => {
+                mantissa = mantissa << 4 | u64::from(digit);
+                power -= if in_fraction { 4 } else { 0 };
             }
-            (None, None) if *byte == b'.' => unit = Some(1.0 / 16.0),
-            _ => break,
+            Some(digit) => {
+                // Of what has no room only matters whether it is nothing.
+                mantissa |= u64::from(digit != 0);
+                power += if in_fraction { 0 } else { 4 };
+            }
+            None if *byte == b'.' && !in_fraction => in_fraction = true,
+            None => break,
+        }
+        has_digits |= digit.is_some();
+        rest = behind;
+    }
+    if let (true, Some((b'p' | b'P', exponent))) = (has_digits, rest.split_first()) {
+        let (_, digits) = sign(exponent);
+        power = if digits.first().is_some_and(u8::is_ascii_digit) {
+            power.saturating_add(integer(exponent))
+        } else {
+            power
+        };
+    }
+    scaled(mantissa, power)
+}
+
+/// `mantissa` times two to the `power`.
+fn scaled(mantissa: u64, power: i64) -> f64 {
+    let bits = i64::from(u64::BITS - mantissa.leading_zeros());
+    let top = power.saturating_add(bits);
+    match top {
+        _ if mantissa == 0 => 0.0,
+        1025.. => f64::INFINITY,
+        ..-1074 => 0.0,
+        // Below the normal numbers, whose smallest is 2^-1022, all are multiples of 2^-1074.
+        -1074..-1021 => {
+            let shift = (-1074 - power).max(0) as u32;
+            let multiple = if power >= -1074 { mantissa << (power + 1074) } else { halved(mantissa, shift) };
+            f64::from_bits(multiple)
+        }
+        _ => {
+            let first = power / 2;
+            mantissa as f64 * power_of_two(first) * power_of_two(power - first)
         }
     }
-    value
+}
+
+/// A number without its last bits, rounded to even.
+fn halved(number: u64, bits: u32) -> u64 {
+    let wide = u128::from(number);
+    let (whole, cut, half) = (wide >> bits, wide & ((1 << bits) - 1), 1_u128 << bits >> 1);
+    let up = cut > half || (cut == half && whole & 1 == 1);
+    whole as u64 + u64::from(up)
+}
+
+/// From the range of normal numbers.
+fn power_of_two(power: i64) -> f64 {
+    f64::from_bits(((power + 1023) as u64) << 52)
 }
 
 /// The hexadecimal digits a text begins with, `0x` before them or not.
@@ -176,5 +226,37 @@ mod tests {
         assert_eq!(float(b"information"), 0.0);
         assert_eq!(hex(b"0xffg"), 255);
         assert_eq!(hex(b"1ffffffffffffffff"), u64::MAX);
+    }
+
+    #[test]
+    fn hexadecimal_numbers_are_the_nearest() {
+        // What `strtod` makes of them, bit for bit.
+        for (text, value) in [
+            ("0x1.8p-2x", 0.375),
+            ("-0X.8", -0.5),
+            ("0x1p+3", 8.0),
+            ("0x1.p2", 4.0),
+            ("0x1p", 1.0),
+            ("0x1p-", 1.0),
+            ("0xp2", 0.0),
+            ("0x.p2", 0.0),
+            ("0x0p9", 0.0),
+            ("0x1.2.3", 1.125),
+            ("0x2399999999999999999999", 43_037_759_178_280_800_337_526_784.0),
+            ("0x1.00000000000008", 1.0),
+            ("0x1.000000000000080000000001", 1.000_000_000_000_000_2),
+            ("0x1.00000000000018", 1.000_000_000_000_000_4),
+            ("0x1p-1074", f64::from_bits(1)),
+            ("0x1p-1075", 0.0),
+            ("0x1.8p-1075", f64::from_bits(1)),
+            ("0x3p-1075", f64::from_bits(2)),
+            ("0xfffffffffffff.8p-1074", f64::MIN_POSITIVE),
+            ("0x1.fffffffffffff7p1023", f64::MAX),
+            ("0x1.fffffffffffff8p1023", f64::INFINITY),
+            ("0x1p99999999999999999999", f64::INFINITY),
+            ("0x1p-99999999999999999999", 0.0),
+        ] {
+            assert_eq!(float(text.as_bytes()).to_bits(), f64::to_bits(value), "{text}");
+        }
     }
 }
