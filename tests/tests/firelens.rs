@@ -38,6 +38,17 @@ fn the_agent_s_health_check_goes_nowhere_and_harms_nobody() {
 }
 
 #[test]
+fn what_the_image_parses_json_with_can_be_included() {
+    let mut router = Router::start(
+        "[INPUT]\n    Name dummy\n    Samples 1\n    Dummy {\"log\":\"{\\\"a\\\":1}\",\"source\":\"stdout\"}\n\
+         @INCLUDE /fluent-bit/configs/parse-json.conf\n\
+         [OUTPUT]\n    Name stdout\n    Match *\n    Format json_lines\n",
+    );
+    wait_for("the record", || router.stdout().contains(",\"a\":1,\"source\":\"stdout\"}"));
+    assert_eq!(router.stop().code(), Some(0));
+}
+
+#[test]
 fn the_http_endpoints_have_fluent_bit_s_shapes() {
     let port = free_port();
     let router = Router::start(&format!(

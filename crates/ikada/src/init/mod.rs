@@ -16,6 +16,7 @@
 mod env;
 mod fetch;
 mod overlay;
+pub(crate) mod shipped;
 mod story;
 pub mod variables;
 

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use ikada_config::{DiskFiles, Files};
 
+use super::shipped;
+
 /// Device number of files that are on no device.
 const NO_DEVICE: u64 = u64::MAX;
 
@@ -40,6 +42,11 @@ impl Overlay {
         self.alone && OF_THE_IMAGE.iter().any(|folder| path.starts_with(folder))
     }
 
+    /// Whether it is built in, and nothing hides it.
+    fn is_shipped(&self, path: &Path) -> bool {
+        shipped::text(path).is_some() && (self.alone || !DiskFiles.exists(path))
+    }
+
     /// Adds a file; says whether there was none of this path.
     pub fn insert(&mut self, path: PathBuf, bytes: Vec<u8>) -> bool {
         let is_new = self.find(&path).is_none();
@@ -58,6 +65,7 @@ impl Files for Overlay {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         match self.find(path) {
             Some(at) => Ok(self.files[at].1.clone()),
+            None if self.is_shipped(path) => Ok(shipped::text(path).unwrap_or_default().into()),
             None if self.is_assumed(path) => {
                 self.assumed.borrow_mut().insert(path.to_owned());
                 Ok(Vec::new())
@@ -68,7 +76,10 @@ impl Files for Overlay {
     }
 
     fn exists(&self, path: &Path) -> bool {
-        self.find(path).is_some() || self.is_assumed(path) || !self.alone && DiskFiles.exists(path)
+        self.find(path).is_some()
+            || self.is_shipped(path)
+            || self.is_assumed(path)
+            || !self.alone && DiskFiles.exists(path)
     }
 
     fn is_dir(&self, path: &Path) -> bool {
@@ -78,7 +89,7 @@ impl Files for Overlay {
     fn identity(&self, path: &Path) -> io::Result<(u64, u64)> {
         match self.find(path) {
             Some(at) => Ok((NO_DEVICE, at as u64)),
-            None if self.is_assumed(path) => Ok((NO_DEVICE - 1, number_of(path))),
+            None if self.is_shipped(path) || self.is_assumed(path) => Ok((NO_DEVICE - 1, number_of(path))),
             None if self.alone => Err(io::ErrorKind::NotFound.into()),
             None => DiskFiles.identity(path),
         }
@@ -116,5 +127,16 @@ mod tests {
         assert!(files.read(&path("c")).is_err() && !files.exists(&path("c")));
         assert_ne!(files.identity(&path("a")).unwrap(), files.identity(&path("b")).unwrap());
         assert_eq!(files.list(dir.path()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn files_of_the_image_are_built_in_unless_something_hides_them() {
+        let path = Path::new("/fluent-bit/configs/parse-json.conf");
+        let mut files = Overlay::alone();
+        assert!(files.exists(path) && files.read(path).unwrap().starts_with(b"#"));
+        assert_ne!(files.identity(path).unwrap(), files.identity(Path::new("/ecs/s3.conf")).unwrap());
+        assert!(files.assumed().is_empty());
+        files.insert(path.to_owned(), b"own".to_vec());
+        assert_eq!(files.read(path).unwrap(), b"own");
     }
 }

@@ -18,7 +18,7 @@ use super::rules::{self, Found};
 use crate::assemble::assemble;
 use crate::check::exit_code;
 use crate::cli::UsageError;
-use crate::init::{ENVIRONMENT, Fetch, Init, Overlay, variables};
+use crate::init::{ENVIRONMENT, Fetch, Init, Overlay, shipped, variables};
 use crate::render;
 use crate::tree::{Node, read_json};
 
@@ -268,6 +268,9 @@ impl Work<'_, '_> {
         }
         let path = if from_s3 { EXTERNAL } else { value };
         let bytes = self.files.get(value).or_else(|| self.files.get(path));
+        if bytes.is_none() && shipped::text(Path::new(path)).is_some() {
+            return;
+        }
         if bytes.is_none() {
             self.not_at_hand(value, node.span.clone());
         }

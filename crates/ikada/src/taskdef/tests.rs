@@ -249,6 +249,16 @@ fn the_external_file_is_one_the_agent_can_have() {
 }
 
 #[test]
+fn files_of_the_image_are_at_hand() {
+    for name in ["minimize-log-loss", "output-metrics-healthcheck", "parse-json"] {
+        let file = format!(
+            "\"config-file-type\": \"file\", \"config-file-value\": \"/fluent-bit/configs/{name}.conf\""
+        );
+        assert_eq!(findings(&router_options(&file)), [""; 0], "{name}");
+    }
+}
+
+#[test]
 fn a_file_that_is_handed_over_is_part_of_the_check() {
     let text = router_options(r#""config-file-type": "file", "config-file-value": "/extra.conf""#);
     let files =
