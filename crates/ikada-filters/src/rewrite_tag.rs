@@ -14,7 +14,7 @@ use ikada_plugin::{EntryContext, Filter, Verdict};
 use ikada_record::Fields;
 use ikada_record::accessor::{Accessor, Part, Template};
 
-use crate::rule::{Together, accessor, regex};
+use crate::rule::{Together, name_or_accessor, regex};
 
 /// A filter that takes records of every tag sees re-tagged ones again in the others.
 const MATCHES_EVERY_TAG: &str = "retag-every-tag";
@@ -151,7 +151,7 @@ impl Rule {
             let help = "put an expression with blanks in double quotes";
             found.push(Diagnostic::warning(codes::ADJUSTED_VALUE, message).at(span).help(help));
         }
-        let key = accessor(key, span, found);
+        let key = name_or_accessor(key, span, found);
         let regex = regex(pattern, span, found);
         let tag = template(tag, span, found);
         let keep = keep_flag(keep, span, found);

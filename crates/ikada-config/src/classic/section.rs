@@ -251,7 +251,16 @@ impl Loader<'_> {
         }
         if let Some(start) = trailing_comment(value.text) {
             let comment = Piece { text: &value.text[start..], start: value.start + start };
-            let message = format!("this is part of the value of `{}`, not a comment", key.text);
+            let number = value.text[..start].trim_end();
+            let message = match !number.is_empty()
+                && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+            {
+                true => format!(
+                    "this is left out if `{}` takes a number, and part of the value if it takes text",
+                    key.text
+                ),
+                false => format!("this is part of the value of `{}`, not a comment", key.text),
+            };
             let help = "a comment needs a line of its own";
             self.push(Diagnostic::warning(codes::TRAILING_COMMENT, message).at(at.span(comment)).help(help));
         }

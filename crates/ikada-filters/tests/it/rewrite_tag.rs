@@ -50,6 +50,17 @@ fn a_new_tag_is_made_of_tag_fields_and_captures() {
 }
 
 #[test]
+fn a_key_without_a_dollar_sign_is_the_name_of_a_field() {
+    let record = r#"{"mdc.uri":"v1","@timestamp":"v2","timestamp":"no","a:b":"v3","k['x']":"v4","ключ":"v5","9k":"v6","mdc":{"uri":"no"},"k":{"x":"no"}}"#;
+    let keys = ["mdc.uri", "@timestamp", "a:b", "k['x']", "ключ", "9k"];
+    for (key, tag) in keys.iter().zip(["v1", "v2", "v3", "v4", "v5", "v6"]) {
+        let rule = format!("{key} ^(.*)$ $1 false");
+        assert_eq!(build("rewrite_tag", &[("Rule", &rule)]).findings, [""; 0]);
+        assert_eq!(tags(&[link("a", &[&rule])], "a", record), [tag], "{key}");
+    }
+}
+
+#[test]
 fn a_new_tag_ends_at_a_nul() {
     let chain = [link("a", &["f . n.$f.c false"])];
     assert_eq!(tags(&chain, "a", r#"{"f":"a\u0000b"}"#), ["n.a"]);
