@@ -107,7 +107,7 @@ impl Reader<'_> {
                 "conditional routes are not supported, so records would go elsewhere",
                 "route by tag: give the input a `tag` and each output a `match`",
             ),
-            ("telemetry", SectionKind::Input) => {
+            ("telemetry", SectionKind::Input | SectionKind::Service) => {
                 (Severity::Warning, "`telemetry` is ignored: it is not supported", "remove it")
             }
             ("routes" | "telemetry", SectionKind::Filter | SectionKind::Output) => {

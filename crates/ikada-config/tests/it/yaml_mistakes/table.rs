@@ -437,6 +437,13 @@ pub(crate) const MISTAKES: &[(&str, &[&str], &str)] = &[
         "pipeline:\n  inputs:\n    - name: dummy\n",
     ),
     (
+        "service:\n  telemetry:\n    metrics:\n      logs: { tag_records: { enabled: true } }\n  flush: 1\n",
+        &[
+            "main.yaml:2:3: warning[unsupported-option]: `telemetry` is ignored: it is not supported (help: remove it)",
+        ],
+        "service:\n  flush: 1\n",
+    ),
+    (
         "pipeline:\n  filters:\n    - name: grep\n      match: x\n      processors: {}\n",
         &[
             "main.yaml:5:7: warning[unsupported-option]: a filter has no processors; they are ignored (help: remove them)",
