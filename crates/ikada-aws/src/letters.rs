@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use ikada_diag::{Diagnostic, Diagnostics, Spanned, codes};
-use ikada_options::{Options, PropertyBag};
+use ikada_options::{Options, Property, PropertyBag};
 use ikada_plugin::{BoxFuture, LetterStore, SendError};
 
 use crate::client::AwsOptions;
@@ -34,9 +34,11 @@ impl LetterPlace {
             diags.push(Diagnostic::error(codes::BAD_VALUE, message).at(self.bucket.span).help(help));
             return None;
         }
-        let mut bag = PropertyBag::new("[SERVICE]", self.bucket.span, Vec::new());
+        let region =
+            self.region.map(|value| Property::new(Spanned::new("region".to_owned(), value.span), value));
+        let mut bag = PropertyBag::new("[SERVICE]", self.bucket.span, region.into_iter().collect());
         let mut options = AwsOptions::parse(&mut bag, diags)?;
-        (options.region, options.endpoint, options.role_arn) = (self.region, self.endpoint, self.role_arn);
+        (options.endpoint, options.role_arn) = (self.endpoint, self.role_arn);
         let destination = options.destination(None, &bag, None, diags)?;
         let prefix = self.prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };

@@ -12,6 +12,7 @@ mod failure;
 mod http;
 mod options;
 mod proxy;
+mod region;
 mod session;
 mod url_credentials;
 
@@ -21,4 +22,5 @@ pub use endpoint::{EndpointError, endpoint_url};
 pub use failure::{Failure, FailureKind, NEEDS_A_PERSON, classify};
 pub use http::IkadaHttp;
 pub use options::{AwsOptions, Destination};
+pub use region::RegionName;
 pub use session::{Role, Session, SessionSettings};

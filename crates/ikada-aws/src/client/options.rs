@@ -10,6 +10,7 @@ use ikada_tls::TlsSettings;
 
 use super::credentials::chain;
 use super::endpoint::endpoint_url;
+use super::region::RegionName;
 use super::session::{Role, Session, SessionSettings};
 
 /// How long a connection may take when `net.connect_timeout` does not say.
@@ -25,7 +26,7 @@ pub struct AwsOptions {
     /// Region of the destination. Without it, `AWS_REGION`, `AWS_DEFAULT_REGION`, the profile and the instance's metadata are
     /// asked in this order; Fluent Bit does not look there.
     #[option(example = "eu-central-1")]
-    pub region: Option<Spanned<String>>,
+    pub region: Option<Spanned<RegionName>>,
     /// Host of the service, for VPC endpoints and stand-ins: `host`, `host:port`, or a URL of scheme, host and port.
     /// Without `http://` in front it is spoken to over TLS.
     #[option(example = "https://vpce-0123.logs.eu-central-1.vpce.amazonaws.com")]
@@ -106,7 +107,7 @@ impl AwsOptions {
         let credentials_url = credentials_url(credentials, diags);
         let settings = SessionSettings {
             credentials_url: credentials_url?,
-            region: self.region.as_ref().map(|region| region.value.clone()),
+            region: self.region.as_ref().map(|region| region.value.as_str().to_owned()),
             profile: self.profile.as_ref().map(|profile| profile.value.clone()),
             role: role?,
             tls: tls?,

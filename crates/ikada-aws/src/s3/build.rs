@@ -20,6 +20,7 @@ use super::options::{Checksum, Compression, Encryption, Exhausted, Format, Objec
 use super::sdk::{ObjectHead, S3Bucket, url_encoded};
 use super::spool::{Found, Spool, SpoolRules};
 use super::zone::Zone;
+use crate::client::RegionName;
 
 /// Smallest part that S3 takes, the last one of an object excepted (Amazon S3, "Multipart upload limits").
 const MIN_PART: u64 = 5 * 1024 * 1024;
@@ -148,7 +149,7 @@ impl S3Options {
         let is_known =
             ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().any(|name| std::env::var_os(name).is_some());
         if let (None, Some(endpoint), false) = (&self.aws.region, &self.aws.endpoint, is_known) {
-            self.aws.region = Some(Spanned::new("us-east-1".to_owned(), endpoint.span));
+            self.aws.region = Some(Spanned::new(RegionName::usual(), endpoint.span));
         }
     }
 

@@ -103,6 +103,21 @@ fn options_that_do_not_fit_together_are_found_out() {
         ),
         ("kinesis_firehose", "delivery_stream no such\n", "no delivery stream can be named `no such`"),
         ("kinesis_firehose", "delivery_stream s\ntime_key_format %S\n", "no effect without `time_key`"),
+        (
+            "kinesis_streams",
+            "stream s\nregion \"us-east-1\"\n",
+            "2:8: error[bad-value]: `region`: `\"us-east-1\"` cannot be a region: those have letters, digits and hyphens only (help: type `us-east-1`)",
+        ),
+        (
+            "cloudwatch",
+            "log_group_name g\nlog_stream_name s\nregion <region>\n",
+            "error[bad-value]: `region`",
+        ),
+        (
+            "firehose",
+            "delivery_stream s\nregion us-east-1a\n",
+            "2:8: warning[adjusted-value]: `region`: `us-east-1a` is an availability zone, not a region (help: type `us-east-1`)",
+        ),
     ];
     for (plugin, options, said) in cases {
         let line = only(plugin, options);
