@@ -18,6 +18,9 @@ pub(crate) use tags::{Takes, tags_of_input};
 /// How many instances and rules are compared with each other. Nobody has so many; a hostile file may.
 const MOST: usize = 1000;
 
+/// What is said of a filter that counts for a metrics endpoint which is not served.
+pub(crate) const UNREAD_METRICS: &str = "nobody can read what this filter counts: the HTTP server is off";
+
 /// Looks at a whole configuration.
 pub(crate) fn look_over(config: &Pipeline, found: &mut Diagnostics) {
     let rules: usize = tags::retaggers(config).iter().map(|retagger| retagger.rules.len()).sum();
@@ -35,8 +38,7 @@ pub(crate) fn look_over(config: &Pipeline, found: &mut Diagnostics) {
 fn unread_metrics(config: &Pipeline, found: &mut Diagnostics) {
     let counts = |filter: &&Instance| filter.plugin.value == "log_to_metrics";
     for filter in config.filters.iter().filter(counts).filter(|_| !config.service.http_server) {
-        let message = "nobody can read what this filter counts: the HTTP server is off";
-        let finding = Diagnostic::warning(codes::NO_EFFECT, message).at(filter.plugin.span);
+        let finding = Diagnostic::warning(codes::NO_EFFECT, UNREAD_METRICS).at(filter.plugin.span);
         found.push(finding.help("type `HTTP_Server On` in `[SERVICE]`; /api/v2/metrics/prometheus shows it"));
     }
 }

@@ -85,16 +85,18 @@ pub(super) fn around(task: &Task<'_>, router: &Container<'_>, found: &mut Found)
     dependencies(task, router, found);
 }
 
-/// Looks at what the loaded configuration asks of the task.
+/// Looks at what the loaded configuration asks of the task. Where it `is_whole`, what it does not set is not set; otherwise a file
+/// that is not at hand may set it.
 pub(super) fn with_configuration(
     task: &Task<'_>,
     router: &Container<'_>,
     loaded: &Loaded,
     service: &ServiceOptions,
+    is_whole: bool,
     found: &mut Found,
 ) {
-    stop(task, router, loaded, service, found);
-    health(task, router, service, found);
+    stop(task, router, loaded, service, is_whole, found);
+    health(task, router, Some(service).filter(|_| is_whole), found);
     tailed(task, router, loaded, found);
     written(router, loaded, found);
 }
@@ -350,6 +352,7 @@ fn stop(
     router: &Container<'_>,
     loaded: &Loaded,
     service: &ServiceOptions,
+    is_whole: bool,
     found: &mut Found,
 ) {
     let written = router.node.get("stopTimeout");
@@ -361,6 +364,9 @@ fn stop(
         return;
     }
     let has_grace = loaded.document.sets_service("grace");
+    if !has_grace && !is_whole {
+        return;
+    }
     let grace = match service.grace {
         _ if !has_grace => USUAL_GRACE,
         Grace::Within(time) => i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
@@ -389,31 +395,14 @@ fn stop(
     }
 }
 
-fn health(task: &Task<'_>, router: &Container<'_>, service: &ServiceOptions, found: &mut Found) {
+/// Looks at the router's own health check; at what it asks of the HTTP server only where `service` is known.
+fn health(task: &Task<'_>, router: &Container<'_>, service: Option<&ServiceOptions>, found: &mut Found) {
     let Some(check) = router.node.get("healthCheck") else { return };
     let words = check.get("command").map(Node::items).unwrap_or_default();
     let command: String = words.iter().filter_map(Node::text).collect::<Vec<_>>().join(" ");
     let place = check.get("command").map_or(check.span.clone(), |command| command.span.clone());
-    let asks_http = command.contains("/api/v") || command.contains(":2020");
-    if asks_http && !service.http_server {
-        let message = "the health check asks the HTTP server, which is off".to_owned();
-        let finding = Diagnostic::error(codes::HEALTH_CHECK, message);
-        found
-            .push((place.clone(), finding.help("write `HTTP_Server On` in `[SERVICE]` of an external file")));
-    } else if asks_http && !command.contains(&format!(":{}", service.http_port)) && service.http_port != 2020
-    {
-        let message =
-            format!("the health check does not ask the port of the HTTP server, {}", service.http_port);
-        let finding = Diagnostic::error(codes::HEALTH_CHECK, message);
-        found.push((
-            place.clone(),
-            finding.help(format!("ask `http://127.0.0.1:{}/api/v1/health`", service.http_port)),
-        ));
-    } else if asks_http && command.contains("/health") && !service.health_check {
-        let message =
-            "without `Health_Check On` the endpoint says `ok` as long as the process runs".to_owned();
-        let finding = Diagnostic::note(codes::HEALTH_CHECK, message);
-        found.push((place.clone(), finding.help("write `Health_Check On` in `[SERVICE]`")));
+    if let Some(finding) = service.and_then(|service| http_health(&command, service)) {
+        found.push((place.clone(), finding));
     }
     if command.contains("8877") && !has_network(task) {
         let message = format!("in network mode `{}` the agent opens no port 8877", task.network);
@@ -423,6 +412,31 @@ fn health(task: &Task<'_>, router: &Container<'_>, service: &ServiceOptions, fou
             finding.help("ask the HTTP server: `curl -f http://127.0.0.1:2020/api/v1/health`"),
         ));
     }
+}
+
+/// What is wrong with a health check that asks the HTTP server.
+fn http_health(command: &str, service: &ServiceOptions) -> Option<Diagnostic> {
+    let asks_http = command.contains("/api/v") || command.contains(":2020");
+    let (port, usual) = (service.http_port, 2020);
+    if !asks_http {
+        return None;
+    }
+    if !service.http_server {
+        let finding =
+            Diagnostic::error(codes::HEALTH_CHECK, "the health check asks the HTTP server, which is off");
+        return Some(finding.help("write `HTTP_Server On` in `[SERVICE]` of an external file"));
+    }
+    if port != usual && !command.contains(&format!(":{port}")) {
+        let message = format!("the health check does not ask the port of the HTTP server, {port}");
+        let finding = Diagnostic::error(codes::HEALTH_CHECK, message);
+        return Some(finding.help(format!("ask `http://127.0.0.1:{port}/api/v1/health`")));
+    }
+    if command.contains("/health") && !service.health_check {
+        let message = "without `Health_Check On` the endpoint says `ok` as long as the process runs";
+        let finding = Diagnostic::note(codes::HEALTH_CHECK, message);
+        return Some(finding.help("write `Health_Check On` in `[SERVICE]`"));
+    }
+    None
 }
 
 /// The paths that inputs tail must lie on a volume that another container mounts too.

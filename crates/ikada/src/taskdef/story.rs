@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ikada_aws::fetch::{FetchError, FetchErrorKind, ObjectArn, TaskMetadata};
-use ikada_config::{Loaded, MapEnv};
+use ikada_config::{Loaded, MapEnv, SectionKind};
 use ikada_diag::{Diagnostic, Diagnostics, SourceId, Sources, codes};
 use ikada_plugin::registry::Registry;
 
@@ -17,6 +17,7 @@ use super::model::{Container, Task};
 use super::rules::{self, Found};
 use crate::assemble::assemble;
 use crate::check::exit_code;
+use crate::checks::UNREAD_METRICS;
 use crate::cli::UsageError;
 use crate::init::{ENVIRONMENT, Fetch, Init, Overlay, shipped, variables};
 use crate::render;
@@ -94,6 +95,8 @@ pub struct TaskCheck {
     pub config: String,
     /// What the roles must be allowed.
     pub needs: Needs,
+    /// Whether every file of the configuration was at hand.
+    pub is_whole: bool,
 }
 
 /// Checks a task definition and prints what came of it to standard output. Returns the exit code, as `ikada check` has them: 1 for
@@ -119,7 +122,7 @@ pub fn run(args: &Args, registry: &Registry) -> u8 {
         Args { config: true, .. } => (checked.config, 0),
         Args { iam: true, .. } => (pretty(&checked.needs.task), 0),
         Args { iam_execution: true, .. } => (pretty(&checked.needs.execution), 0),
-        _ => (findings(&checked) + &report(&checked.needs), exit_code(checked.found.counts())),
+        _ => (findings(&checked) + &report(&checked), exit_code(checked.found.counts())),
     };
     // A closed pipe is no failure.
     drop(std::io::stdout().lock().write_all(text.as_bytes()));
@@ -146,7 +149,8 @@ fn pretty(policy: &Policy) -> String {
     text
 }
 
-fn report(needs: &Needs) -> String {
+fn report(checked: &TaskCheck) -> String {
+    let needs = &checked.needs;
     let mut text = String::new();
     let mut add = |who: &str, policy: &Policy| {
         if !policy.is_empty() {
@@ -158,7 +162,11 @@ fn report(needs: &Needs) -> String {
     for (role, policy) in &needs.assumed {
         add(&format!("The role {role}"), policy);
     }
-    if text.is_empty() { "The task needs no permissions for its logs.\n".to_owned() } else { text }
+    match (text.is_empty(), checked.is_whole) {
+        (true, true) => "The task needs no permissions for its logs.\n".to_owned(),
+        (true, false) => "What is at hand needs no permissions.\n".to_owned(),
+        (false, _) => text,
+    }
 }
 
 /// Checks a task definition. `files` are those of the image and of S3, by path or ARN.
@@ -175,7 +183,7 @@ pub fn check(
         let source = sources.add(name, text);
         let mut found = Diagnostics::new();
         found.push(finding.at(source.span(place.start, place.end)));
-        TaskCheck { sources, found, config: String::new(), needs: Needs::default() }
+        TaskCheck { sources, found, config: String::new(), needs: Needs::default(), is_whole: true }
     };
     let root = match read_json(text) {
         Ok(root) => root,
@@ -198,8 +206,15 @@ pub fn check(
     rules::around(&task, router, &mut found);
     let place = Place { region: region.unwrap_or("*").to_owned(), ..Place::default() };
     let role = task.task_role.or(task.execution_role).and_then(Node::text);
-    let work =
-        Work { task: &task, router, files, place: place.with_role(role), found, needs: Needs::default() };
+    let work = Work {
+        task: &task,
+        router,
+        files,
+        place: place.with_role(role),
+        found,
+        needs: Needs::default(),
+        missing: Missing::Nothing,
+    };
     work.check(name, text, registry)
 }
 
@@ -218,6 +233,53 @@ struct Work<'w, 'n> {
     place: Place,
     found: Found,
     needs: Needs,
+    missing: Missing,
+}
+
+/// What could be in the files that are not at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Missing {
+    /// All are at hand.
+    Nothing,
+    /// Parsers, or servers of an output.
+    Definitions,
+    /// Sections of any kind.
+    Configuration,
+}
+
+impl Missing {
+    /// Whether a finding says that something is nowhere, which may be in a file that is not at hand.
+    fn may_refute(self, finding: &Diagnostic) -> bool {
+        let of_definitions = [codes::UNKNOWN_PARSER, codes::UNKNOWN_UPSTREAM];
+        let of_configuration = [
+            codes::UNMATCHED_INPUT,
+            codes::UNREACHABLE_OUTPUT,
+            codes::UNREACHABLE_FILTER,
+            codes::NO_INPUT,
+            codes::NO_OUTPUT,
+            codes::UNDEFINED_VARIABLE,
+        ];
+        self >= Self::Definitions && of_definitions.contains(&finding.code)
+            || self >= Self::Configuration
+                && (of_configuration.contains(&finding.code) || finding.message == UNREAD_METRICS)
+    }
+}
+
+/// What a file that was taken for empty could hold.
+fn missing_file(path: &Path, loaded: &Loaded) -> Missing {
+    let named = loaded.document.sections().iter().flat_map(|section| {
+        let option = match section.kind {
+            SectionKind::Service => "parsers_file",
+            SectionKind::Output => "upstream",
+            _ => "",
+        };
+        section.properties.iter().filter(move |property| property.is_named(option))
+    });
+    let mut paths = named.map(|property| Path::new(&property.value.value));
+    match paths.any(|named| [loaded.main_dir(), Path::new("/")].iter().any(|from| from.join(named) == path)) {
+        true => Missing::Definitions,
+        false => Missing::Configuration,
+    }
 }
 
 impl Work<'_, '_> {
@@ -241,18 +303,32 @@ impl Work<'_, '_> {
         }
         self.needs.add_letters(&config.service, &self.place);
         let assembled = assemble(&mut loaded, registry, true);
-        rules::with_configuration(self.task, self.router, &loaded, &assembled.service, &mut self.found);
         for path in init.files().assumed() {
-            let path = path.display().to_string();
-            self.not_at_hand(&path, self.router.place());
+            self.missing = self.missing.max(missing_file(&path, &loaded));
+            self.note_not_at_hand(&path.display().to_string(), self.router.place());
         }
+        let is_whole = self.missing < Missing::Configuration;
+        rules::with_configuration(
+            self.task,
+            self.router,
+            &loaded,
+            &assembled.service,
+            is_whole,
+            &mut self.found,
+        );
         self.roles();
         let source = loaded.sources.add(name, text);
         let found = self.all(&loaded, &generated, source);
-        TaskCheck { sources: loaded.sources, found, config: generated.text, needs: self.needs }
+        TaskCheck { sources: loaded.sources, found, config: generated.text, needs: self.needs, is_whole }
     }
 
+    /// A file that may hold anything is not at hand.
     fn not_at_hand(&mut self, name: &str, place: Range<usize>) {
+        self.missing = Missing::Configuration;
+        self.note_not_at_hand(name, place);
+    }
+
+    fn note_not_at_hand(&mut self, name: &str, place: Range<usize>) {
         let message = format!("`{name}` is not at hand, and was taken for empty");
         let help = format!("hand it over: `--file {name}=PATH`");
         self.found.push((place, Diagnostic::note(codes::NOT_AT_HAND, message).help(help)));
@@ -372,7 +448,7 @@ impl Work<'_, '_> {
     /// All findings: those of the task first, then the configuration's, each where it comes from in the task definition.
     fn all(&mut self, loaded: &Loaded, generated: &Generated, source: SourceId) -> Diagnostics {
         let mut all = in_source(std::mem::take(&mut self.found), Some(source));
-        for finding in &loaded.diagnostics {
+        for finding in loaded.diagnostics.iter().filter(|finding| !self.missing.may_refute(finding)) {
             let mut finding = finding.clone();
             if let Some(span) = finding.span {
                 let place = span.start as usize..span.end as usize;

@@ -269,6 +269,56 @@ fn a_file_that_is_handed_over_is_part_of_the_check() {
     assert!(lines[0].starts_with("/extra.conf:2:10: error[unknown-plugin]"), "{lines:?}");
 }
 
+/// The words behind `note[` and the like, of each finding.
+fn codes_of(lines: &[String]) -> Vec<&str> {
+    lines.iter().filter_map(|line| Some(line.split_once('[')?.1.split_once(']')?.0)).collect()
+}
+
+#[test]
+fn what_a_file_that_is_not_at_hand_could_hold_is_not_missed() {
+    let asks = r#" "stopTimeout": 10,
+        "healthCheck": { "command": ["CMD-SHELL", "curl -f http://127.0.0.1:2020/api/v1/health || exit 1"] },"#;
+    let with_file = |text: &str, path: &str| {
+        let options = format!(r#""config-file-type": "file", "config-file-value": "{path}""#);
+        text.replace(
+            "{ \"type\": \"fluentbit\" }",
+            &format!(r#"{{ "type": "fluentbit", "options": {{ {options} }} }}"#),
+        )
+    };
+    // The app's output, the HTTP server and `Grace` may be in it.
+    for (app, path) in [("", "/extra.conf"), (LOGS, "/fluent-bit/other/extra.conf")] {
+        let found = findings(&with_file(&task(asks, app, ""), path));
+        assert_eq!(codes_of(&found), ["not-at-hand"], "{found:?}");
+    }
+    let variable =
+        r#" "environment": [{ "name": "aws_fluent_bit_init_s3_1", "value": "arn:aws:s3:::c/x.conf" }],"#;
+    let found = findings(&task(&format!("{asks}{variable}"), "", ""));
+    assert_eq!(codes_of(&found), ["not-at-hand"], "{found:?}");
+    // What does not depend on it is told.
+    let found = findings(&with_file(&task("", r#""Name": "cloudwatch_log""#, ""), "/extra.conf"));
+    assert_eq!(codes_of(&found), ["not-at-hand", "unknown-plugin"], "{found:?}");
+
+    let text = with_file(&task(asks, "", ""), "/extra.conf");
+    let with = |extra: &str| {
+        let files = BTreeMap::from([("/extra.conf".to_owned(), extra.as_bytes().to_vec())]);
+        let checked = check("task.json", &text, &files, None, &plugins::registry());
+        checked.found.lines(&checked.sources).collect::<Vec<_>>()
+    };
+    // A file that is included may be anything, one with parsers only has parsers.
+    let filter = "[FILTER]\n    Name parser\n    Match *\n    Key_Name log\n    Parser mine\n";
+    let found = with(&format!("@INCLUDE /fluent-bit/more.conf\n{filter}"));
+    assert_eq!(codes_of(&found), ["not-at-hand"], "{found:?}");
+    let found = with(&format!("[SERVICE]\n    Parsers_File /fluent-bit/p.conf\n{filter}"));
+    assert_eq!(
+        codes_of(&found),
+        ["not-at-hand", "stop-timeout", "health-check", "unmatched-input"],
+        "{found:?}"
+    );
+    // What is at hand is enough for this.
+    let found = with("@INCLUDE /fluent-bit/more.conf\n[SERVICE]\n    Grace 20\n");
+    assert_eq!(codes_of(&found), ["not-at-hand", "stop-timeout"], "{found:?}");
+}
+
 #[test]
 fn init_variables_are_followed() {
     let router = r#" "environment": [{ "name": "aws_fluent_bit_init_s3_1", "value": "arn:aws:s3:::conf/extra.conf" },
