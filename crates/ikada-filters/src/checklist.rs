@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use ikada_diag::{Diagnostic, Diagnostics, codes};
+use ikada_diag::{Diagnostic, Diagnostics, Severity, codes};
 use ikada_options::{Choice, Options, PropertyBag, SpaceList, Spanned};
 use ikada_plugin::registry::{BuildContext, FilterPlugin, Plugin};
 use ikada_plugin::{EntryContext, Filter, Verdict};
@@ -216,6 +216,12 @@ fn build(bag: &mut PropertyBag, cx: &BuildContext, found: &mut Diagnostics) -> O
     let text = if cx.dry_run { Ok(Vec::new()) } else { std::fs::read(&options.file.value) };
     let text = text
         .map_err(|error| {
+            let is_told = |finding: &Diagnostic| {
+                finding.severity == Severity::Error && finding.span == Some(options.file.span)
+            };
+            if found.iter().any(is_told) {
+                return;
+            }
             let message = format!("`{}` cannot be read: {error}", options.file.value.display());
             let finding = Diagnostic::error(codes::UNREADABLE_FILE, message).at(options.file.span);
             found.push(finding.help("a path is relative to the working directory"));

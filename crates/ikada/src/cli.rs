@@ -86,6 +86,13 @@ pub enum UsageError {
     NoSection(String),
 }
 
+impl UsageError {
+    /// The answer of a command to a flag that only the program itself has.
+    pub(crate) fn of_a_run(command: &Command) -> Self {
+        Self::Unknown(if *command == Command::Version { "-V" } else { "-h" }.to_owned())
+    }
+}
+
 /// Long names and the letters they stand for.
 const LONG: &[(&str, char)] = &[
     ("storage_path", 'b'),
@@ -230,6 +237,7 @@ Usage: ikada [OPTION]...
        ikada check --task-definition FILE [--iam]   checks an ECS task and its configuration
        ikada explain [OPTION]... [TAG|CONTAINER]    shows the way of a record
        ikada test [OPTION]... FILE...               runs samples without sending anything
+       ikada dlq list|show|export|replay            looks at dead letters, and sends them anew
        ikada schema                                 prints a JSON Schema for YAML
 
 Runs a log pipeline from a configuration in Fluent Bit's format.

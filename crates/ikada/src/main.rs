@@ -14,6 +14,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    let asked = words.split_first().and_then(|(first, rest)| help::command(first, rest));
+    if let Some(text) = asked {
+        return ExitCode::from(print(text) as u8);
+    }
     match words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         Some(("check", rest)) => ExitCode::from(check(rest)),
         Some(("schema", _)) => ExitCode::from(print(&schema::text(&plugins::registry())) as u8),

@@ -61,7 +61,7 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Check, UsageErro
     }
     match cli::parse(rest)? {
         Command::Run(run) => check.run = *run,
-        _ => return Err(UsageError::Unknown("-h or -V behind `check`".to_owned())),
+        other => return Err(UsageError::of_a_run(&other)),
     }
     if check.run.config.is_none() && !check.run.words.is_empty() {
         check.run.config = Some(PathBuf::from(check.run.words.remove(0)));
@@ -97,5 +97,6 @@ mod tests {
             words("--format xml").is_err() && words("--format").is_err() && words("--from vector").is_err()
         );
         assert!(words("--nope").is_err());
+        assert_eq!(words("-V").unwrap_err().to_string(), "there is no flag `-V`");
     }
 }

@@ -12,7 +12,7 @@ mod migration;
 use std::io::{IsTerminal, Write};
 
 use ikada_config::Loaded;
-use ikada_diag::Counts;
+use ikada_diag::{Counts, Diagnostic, Diagnostics, codes};
 use ikada_engine::OutputSlot;
 use ikada_plugin::registry::Registry;
 
@@ -33,6 +33,7 @@ pub fn run(check: &Check, registry: &Registry) -> u8 {
     let (mut loaded, init) = load(&check.run);
     checks::unreadable_paths(&mut loaded, init.files());
     let built = assemble(&mut loaded, registry, true).pipeline.outputs;
+    tell_of_firelens(&mut loaded.diagnostics);
     let banner = Banner::of(&loaded, init.sources());
     let text = match (check.from_fluent_bit, check.format) {
         (true, Format::Text) => migration::report(&loaded, registry).text(),
@@ -42,6 +43,24 @@ pub fn run(check: &Check, registry: &Registry) -> u8 {
     };
     say(&text);
     exit_code(loaded.diagnostics.counts())
+}
+
+/// A file of one's own for FireLens has no input, and needs none.
+fn tell_of_firelens(found: &mut Diagnostics) {
+    let is_one = |finding: &Diagnostic| finding.code == codes::NO_INPUT;
+    // What is only counted would be lost.
+    if found.left_out() > 0 || !found.iter().any(is_one) {
+        return;
+    }
+    let taken = std::mem::take(found);
+    found.extend(taken.into_iter().map(|finding| match &finding.help {
+        Some(help) if is_one(&finding) => {
+            let more = "with FireLens the ECS agent adds them, and `ikada check --task-definition FILE` looks at the whole";
+            let help = format!("{help}; {more}");
+            finding.help(help)
+        }
+        _ => finding,
+    }));
 }
 
 /// 0, 1 for errors, 2 for warnings only.
@@ -80,4 +99,28 @@ fn text(loaded: &Loaded, built: &[OutputSlot], banner: &Banner) -> String {
 fn say(text: &str) {
     // A closed pipe behind `ikada check | head` is no failure.
     drop(std::io::stdout().lock().write_all(text.as_bytes()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_for_firelens_is_told_who_adds_the_inputs() {
+        let text = "[OUTPUT]\n    Name stdout\n    Match *\n    nope 1\n";
+        let mut loaded = ikada_config::from_text("extra.conf", text.to_owned());
+        assemble(&mut loaded, &crate::plugins::registry(), true);
+        let before = loaded.diagnostics.counts();
+        tell_of_firelens(&mut loaded.diagnostics);
+        assert_eq!(loaded.diagnostics.counts(), before);
+        let found: Vec<_> = loaded.diagnostics.lines(&loaded.sources).collect();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[1].contains("error[unknown-option]"), "{found:?}");
+        assert!(
+            found[0].ends_with(
+                "(help: add an `[INPUT]`; with FireLens the ECS agent adds them, and `ikada check --task-definition FILE` looks at the whole)"
+            ),
+            "{found:?}"
+        );
+    }
 }

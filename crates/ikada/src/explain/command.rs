@@ -61,8 +61,9 @@ impl Args {
                 Some(other) => return Err(UsageError::Unknown(format!("--format {other}"))),
             };
         }
-        let Command::Run(mut run) = cli::parse(rest)? else {
-            return Err(UsageError::Unknown("-h".to_owned()));
+        let mut run = match cli::parse(rest)? {
+            Command::Run(run) => run,
+            other => return Err(UsageError::of_a_run(&other)),
         };
         let mut words = run.words.drain(..);
         let subject = words.next();

@@ -53,7 +53,7 @@ impl Args {
                 args.run = *run;
                 Ok(args)
             }
-            _ => Err(UsageError::Unknown("-h".to_owned())),
+            other => Err(UsageError::of_a_run(&other)),
         }
     }
 }
