@@ -1,6 +1,8 @@
-//! Parsers that need no file: the names that Fluent Bit's own parser file has, written anew.
+//! Parsers that need no file: the names that the parsers files of Fluent Bit's image have, written anew.
 //!
 //! One is built when something first asks for it. Its time key is `time` and stays in the record unless said otherwise.
+
+mod extra;
 
 use ikada_diag::{Diagnostics, Sources, Spanned};
 
@@ -32,7 +34,11 @@ const TIMES_OF_JSON: [&str; 6] =
     [ISO_ZONE, "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M:%S.%L%z", "%Y-%m-%d %H:%M:%S%z", "%s.%L", "%s"];
 
 const fn time(format: &'static str) -> Option<Time> {
-    Some(Time { key: "time", format, keep: false })
+    timed("time", format)
+}
+
+const fn timed(key: &'static str, format: &'static str) -> Option<Time> {
+    Some(Time { key, format, keep: false })
 }
 
 const fn kept(key: &'static str, format: &'static str) -> Option<Time> {
@@ -47,7 +53,13 @@ const fn plain(name: &'static str, format: Format, time: Option<Time>) -> Defini
     Definition { name, format, regex: "", time }
 }
 
-pub(crate) const DEFINITIONS: &[Definition] = &[
+/// All of them.
+pub(crate) fn definitions() -> impl Iterator<Item = &'static Definition> {
+    DEFINITIONS.iter().chain(extra::DEFINITIONS)
+}
+
+/// Those of `parsers.conf`.
+const DEFINITIONS: &[Definition] = &[
     plain("json", Format::Json, time(COMMON_LOG)),
     plain("logfmt", Format::Logfmt, None),
     plain("docker", Format::Json, kept("time", ISO)),
@@ -227,7 +239,7 @@ mod tests {
 
     #[test]
     fn every_definition_builds() {
-        for definition in DEFINITIONS {
+        for definition in definitions() {
             assert!(definition.build().is_some(), "{}", definition.name);
         }
     }

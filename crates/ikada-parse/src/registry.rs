@@ -7,7 +7,7 @@ use std::time::Duration;
 use ikada_diag::codes;
 use ikada_options::{Diagnostic, Diagnostics, Options, PropertyBag, Span, Spanned, nearest, quoted_list};
 
-use crate::builtin::DEFINITIONS;
+use crate::builtin::definitions;
 use crate::multiline::{self, MultilineOptions, MultilineParser};
 use crate::parser::{Parser, ParserOptions};
 
@@ -37,7 +37,7 @@ impl Default for Parsers {
     fn default() -> Self {
         Self {
             own: HashMap::new(),
-            built_in: DEFINITIONS.iter().map(|_| OnceLock::new()).collect(),
+            built_in: definitions().map(|_| OnceLock::new()).collect(),
             own_multiline: HashMap::new(),
             built_in_multiline: Default::default(),
         }
@@ -88,7 +88,7 @@ impl Parsers {
             }
             return;
         }
-        if multiline::NAMES.contains(&key.as_str()) {
+        if multiline::NAMES.contains(&key.as_str()) && key != multiline::OF_A_FILE {
             let message = format!("`{}` takes the place of the built-in multiline parser", name.value);
             let help = "Fluent Bit goes on with the built-in one; give this one another name";
             found.push(Diagnostic::warning(codes::DUPLICATE_PARSER, message).at(name.span).help(help));
@@ -172,8 +172,8 @@ impl Parsers {
         if let Some(own) = self.own.get(name) {
             return own.parser.clone();
         }
-        let at = DEFINITIONS.iter().position(|definition| definition.name == name)?;
-        self.built_in[at].get_or_init(|| DEFINITIONS[at].build().map(Arc::new)).clone()
+        let (at, definition) = definitions().enumerate().find(|(_, definition)| definition.name == name)?;
+        self.built_in[at].get_or_init(|| definition.build().map(Arc::new)).clone()
     }
 
     /// The parser that an option names; if there is none, that is reported.
@@ -205,7 +205,7 @@ impl Parsers {
     /// The names of all parsers, those of the configuration first.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let own = self.own.keys().map(String::as_str);
-        own.chain(DEFINITIONS.iter().map(|definition| definition.name))
+        own.chain(definitions().map(|definition| definition.name))
     }
 }
 
@@ -335,6 +335,16 @@ mod tests {
         assert!(found[0].contains("error[unknown-parser]") && found[0].contains("`docker`"), "{found:?}");
         assert!(parsers.multiline("M").is_none());
         assert!(parsers.multiline("JAVA").is_some(), "case does not matter");
+    }
+
+    #[test]
+    fn a_multiline_parser_of_the_image_s_files_may_be_brought_along() {
+        let rule = r#""start_state" "/^x/" "start_state""#;
+        let with = |name| defined(&[&[("name", name), ("type", "regex"), ("rule", rule)]]).1;
+        assert_eq!(with("exception_test"), Vec::<String>::new());
+        let found = with("Java");
+        assert!(found.len() == 1 && found[0].contains("warning[duplicate-parser]"), "{found:?}");
+        assert_eq!(Parsers::new().multiline("exception_test").unwrap().flush_timeout().as_millis(), 1000);
     }
 
     /// What a parser makes of a line; nothing if the line does not fit.

@@ -13,7 +13,10 @@ use crate::Parser;
 use crate::parser::{Format, ParserOptions};
 
 /// The names, in the order they are listed to people.
-pub(crate) const NAMES: [&str; 6] = ["cri", "docker", "go", "java", "python", "ruby"];
+pub(crate) const NAMES: [&str; 7] = ["cri", "docker", "go", "java", "python", "ruby", OF_A_FILE];
+
+/// The one that Fluent Bit's image has in a parsers file; a configuration may bring its own copy of it.
+pub(crate) const OF_A_FILE: &str = "exception_test";
 
 /// How long a record waits for its next line.
 const WAIT: Duration = Duration::from_secs(4);
@@ -61,6 +64,10 @@ const PYTHON: &[RuleLine] = &[
 const RUBY: &[RuleLine] =
     &[("start_state", r"^.+:[0-9]+:in\s", "frames"), ("frames", r"^\s+from\s.*:[0-9]+:in\s", "frames")];
 
+/// Frames below a line with a time in December.
+const OF_DECEMBER: &[RuleLine] =
+    &[("start_state", r"Dec \d+ \d+:\d+:\d+", "frames"), ("frames", r"^\s+at", "frames")];
+
 /// A line of the container runtime interface; the parts of a long one have the flag P, the last has F.
 const CRI: &str = r"^(?<time>[^ ]+) (?<stream>stdout|stderr) (?<_p>[FP]) (?<log>.*)$";
 
@@ -74,6 +81,7 @@ impl Definition {
             "java" => JAVA,
             "python" => PYTHON,
             "ruby" => RUBY,
+            OF_A_FILE => OF_DECEMBER,
             _ => return None,
         };
         let texts: Vec<_> = rules
@@ -85,7 +93,8 @@ impl Definition {
             })
             .collect();
         let test = Test::Rules(Rules::new(&texts).ok()?);
-        Some(MultilineParser { test, parser: None, key_content: None, key_group: None, ..named(name) })
+        let flush_timeout = if name == OF_A_FILE { Duration::from_secs(1) } else { WAIT };
+        Some(MultilineParser { test, key_content: None, key_group: None, flush_timeout, ..named(name) })
     }
 }
 

@@ -47,7 +47,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use builtin::{Definition, NAMES};
+pub(crate) use builtin::{Definition, NAMES, OF_A_FILE};
 pub use joiner::{DEFAULT_LIMIT, Finished, Joiner, Origin, Pushed};
 pub use options::{MultilineOptions, MultilineType};
 use rules::Rules;

@@ -1,5 +1,7 @@
 //! Parsers, and lines for them: some that fit, and some that nearly do.
 
+use serde_json::Value;
+
 /// A small generator of random numbers; the same seed gives the same lines.
 pub(crate) struct Rng(u64);
 
@@ -74,6 +76,7 @@ pub(crate) fn suites(rng: &mut Rng, built_in: bool) -> Vec<Suite> {
     }
     if built_in {
         suites.extend(BUILT_IN.iter().map(|(name, sample)| built_in_suite(rng, name, sample)));
+        suites.extend(of_further_files().map(|(name, sample)| built_in_suite(rng, &name, &sample)));
     }
     suites
 }
@@ -276,6 +279,18 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("docker", r#"{"log":"hello","stream":"stdout","time":"2025-09-11T06:46:18.182123456Z"}"#),
     ("logfmt", r#"level=info msg="hello" ts=1"#),
 ];
+
+/// Parsers of the image's further files, each with the lines that it takes.
+///
+/// Explained: `pacemaker` has times without a year, which is the nearest rather than the current one.
+fn of_further_files() -> impl Iterator<Item = (String, String)> {
+    let cases = include_str!("../cases/image-cases.jsonl").lines();
+    let cases = cases.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    cases
+        .filter(|case| !case["record"].is_null() && case["parser"]["Builtin"] != "pacemaker")
+        .map(move |case| (text(&case["parser"]["Builtin"]), text(&case["line"])))
+}
 
 fn built_in_suite(rng: &mut Rng, name: &str, sample: &str) -> Suite {
     let pieces = [" ", "-", "a", "1", "\"", "[", "]", ":", "é", "/", "x y", "."];

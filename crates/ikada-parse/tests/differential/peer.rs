@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use ikada_msgpack::write;
@@ -25,7 +25,12 @@ pub(crate) fn run(program: &Path, suites: &[Suite], parsers: Option<&Path>) -> E
     let own = folder.path().join("parsers.conf");
     std::fs::write(&own, definitions(suites)).unwrap();
     let file = folder.path().join("fluent-bit.conf");
-    let files: Vec<&Path> = std::iter::once(own.as_path()).chain(parsers).collect();
+    let mut files = vec![own];
+    if let Some(parsers) = parsers {
+        let near = std::fs::read_dir(parsers.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+        files.extend(near.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("parsers_")));
+        files.push(parsers.to_owned());
+    }
     std::fs::write(&file, configuration(suites, &files, port)).unwrap();
     let mut child = Command::new(program)
         .arg("-c")
@@ -63,7 +68,7 @@ fn definitions(suites: &[Suite]) -> String {
     text
 }
 
-fn configuration(suites: &[Suite], files: &[&Path], port: u16) -> String {
+fn configuration(suites: &[Suite], files: &[PathBuf], port: u16) -> String {
     let mut text = String::from("[SERVICE]\n    Flush 0.2\n    Grace 2\n    Log_Level off\n");
     for file in files {
         writeln!(text, "    Parsers_File {}", file.display()).unwrap();

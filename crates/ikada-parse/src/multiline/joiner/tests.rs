@@ -52,6 +52,22 @@ fn a_record_over_the_limit_is_handed_over_in_parts() {
 }
 
 #[test]
+fn the_multiline_parser_of_the_image_s_file_joins_frames_below_a_day_in_december() {
+    let lines = [
+        "a",
+        "Dec 14 06:41:08 Exception: x",
+        "    at a",
+        "\tat b",
+        "Caused by: c",
+        "  at d",
+        "Nov 1 1:2:3 e",
+    ];
+    let records = joined(&mut Joiner::new(parsers(&["exception_test"]), None), &lines);
+    let numbers: Vec<_> = records.into_iter().map(|(_, _, numbers)| numbers).collect();
+    assert_eq!(numbers, [vec![0], vec![1, 2, 3], vec![4], vec![5], vec![6]]);
+}
+
+#[test]
 fn an_empty_line_makes_no_record_behind_a_parser_either() {
     let cri = ["2025-09-11T06:46:18Z stdout F a", "", "2025-09-11T06:46:18Z stdout F b"];
     let docker = [r#"{"log":"a\n"}"#, "", r#"{"log":"b\n"}"#];
