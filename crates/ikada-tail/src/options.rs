@@ -83,7 +83,7 @@ pub struct TailOptions {
     /// Bytes that are read from one file before it is the next one's turn. The smaller one of the two counts.
     #[option(default = "50M")]
     pub event_batch_size: ByteSize,
-    /// Stops the program when all files have been read.
+    /// Stops the program when all files have been read. While there is none, it waits for the first.
     #[option(default = "off")]
     pub exit_on_eof: bool,
     /// Has no effect: what is read once is left to the system to keep or not.

@@ -44,6 +44,8 @@ pub(crate) struct Owner {
     is_scan_wanted: bool,
     check_at: Instant,
     has_told_gap: bool,
+    /// Until when files that are all empty are no reason to end; nothing while there is none.
+    may_be_empty_until: Option<Instant>,
 }
 
 impl Owner {
@@ -60,12 +62,16 @@ impl Owner {
             is_scan_wanted: false,
             check_at: now,
             has_told_gap: false,
+            may_be_empty_until: None,
         }
     }
 
     /// Looks for the first time. What comes later is new.
     pub(crate) fn begin(&mut self, rows: Vec<Stored>, past: Vec<Past>) {
         let folders = self.tailer.start(rows, past);
+        if self.has_had_files() {
+            self.may_be_empty_until = Some(Instant::now());
+        }
         self.is_scan_wanted = true;
         self.watch(folders);
     }
@@ -102,12 +108,27 @@ impl Owner {
             self.hand_over();
             self.tailer.account(now);
             self.tailer.show_counts();
-            if self.tailer.settings.exit_on_eof && !self.tailer.has_ready() && !self.is_scan_wanted {
+            if self.tailer.settings.exit_on_eof && self.is_all_read(now) {
                 break true;
             }
         };
         self.finish();
         ended
+    }
+
+    /// Whether there were files, and nothing is left of them. Before the first there is nothing that could end; one that comes
+    /// empty has time to be written until the next look.
+    fn is_all_read(&mut self, now: Instant) -> bool {
+        if !self.has_had_files() || self.tailer.has_ready() || self.is_scan_wanted {
+            return false;
+        }
+        let refresh = self.tailer.settings.refresh;
+        let until = *self.may_be_empty_until.get_or_insert_with(|| now + refresh);
+        now >= until || self.tailer.files.values().any(|file| file.place.offset > 0)
+    }
+
+    fn has_had_files(&self) -> bool {
+        self.tailer.counts.opened > 0
     }
 
     /// Reads while there is room. Looks up now and then.

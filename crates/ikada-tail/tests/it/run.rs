@@ -173,6 +173,22 @@ async fn it_ends_the_program_at_the_end_of_all_files_if_it_is_asked_to() {
     assert_eq!(watcher.records().len(), 2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_end_of_all_files_is_only_what_has_had_one() {
+    for (text, count) in [("one\n", 1), ("", 0)] {
+        let (dir, at) = place();
+        let options = format!("path {at}/*.log\nread_from_head on\nexit_on_eof on\nrefresh_interval 1\n");
+        let running = Running::start(&options).await;
+        // Time for it to find that there is nothing.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!running.quit.is_cancelled());
+        append(&dir.path().join("a.log"), text);
+        running.quit.cancelled().await;
+        let watcher = running.stop().await;
+        assert_eq!(watcher.records().len(), count);
+    }
+}
+
 /// Times after which files are looked at, however little the system tells: never, in a test.
 const TOLD: &str = "progress_check_interval 1h\nrefresh_interval 3600\nwatcher_interval 1h\n";
 
