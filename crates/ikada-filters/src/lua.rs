@@ -22,7 +22,7 @@ use std::time::Duration;
 use ikada_diag::{Diagnostic, Diagnostics, Span, codes};
 use ikada_options::{Options, PropertyBag, SpaceList, Spanned};
 use ikada_plugin::registry::{BuildContext, FilterPlugin, Plugin};
-use ikada_plugin::{Emitted, EntryContext, Filter, Service, Verdict};
+use ikada_plugin::{Emitted, EntryContext, Filter, Verdict};
 use ikada_record::{Fields, Piece, record_at};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -289,21 +289,10 @@ fn build(bag: &mut PropertyBag, cx: &BuildContext, found: &mut Diagnostics) -> O
             keeps_null: options.enable_flb_null,
         },
         time_as_table: options.time_as_table,
-        environment: environment(&cx.service),
+        environment: cx.service.variables.0.to_vec(),
         only_checked: cx.dry_run,
     };
     Lua::build(script, place, options.call.span, found).map(|filter| Box::new(filter) as Box<dyn Filter>)
-}
-
-/// What `FLB_ENV` holds: the variables of the configuration, and the host's name.
-fn environment(service: &Service) -> Vec<(String, String)> {
-    let host = match service.hostname.is_empty() {
-        true => rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        false => service.hostname.clone(),
-    };
-    let mut environment = vec![("HOSTNAME".to_owned(), host)];
-    environment.extend(service.variables.0.iter().cloned());
-    environment
 }
 
 /// The script's name as Lua shows it, its text and its place in the configuration.

@@ -129,7 +129,7 @@ pub struct Service {
     pub hostname: String,
     /// Directory of the main configuration file.
     pub config_dir: PathBuf,
-    /// What the configuration sets for itself.
+    /// What the configuration sets for itself, and the host's name where the environment does not tell it.
     pub variables: Variables,
     /// Groups of servers.
     pub groups: ServerGroups,
@@ -161,7 +161,7 @@ impl fmt::Debug for ServerGroups {
     }
 }
 
-/// What `@SET` lines and the section `env` set, by name. Values may be secrets.
+/// What `@SET` lines and the section `env` set, and what is set beforehand, by name. Values may be secrets.
 #[derive(Clone, Default)]
 pub struct Variables(pub Arc<[(String, String)]>);
 

@@ -11,7 +11,7 @@ use ikada_engine::{Again, FilterSlot, InputSlot, OutputSlot, Pipeline};
 use ikada_options::{FilterCommon, InputCommon, LogLevel, OptionSet, Options, OutputCommon, PropertyBag};
 use ikada_parse::Parsers;
 use ikada_plugin::registry::{Build, BuildContext, Plugin, Registry, find};
-use ikada_plugin::{Filter, Input, InstanceId, Kind, RetryLimit, Service, Variables};
+use ikada_plugin::{Filter, Input, InstanceId, Kind, RetryLimit, Service};
 use ikada_record::Ledger;
 use ikada_record::json::JsonStyle;
 use ikada_route::{Matcher, Pattern, TagRegex};
@@ -34,12 +34,14 @@ pub struct Assembled {
 pub fn assemble(loaded: &mut Loaded, registry: &Registry, dry_run: bool) -> Assembled {
     let config = ikada_config::build_pipeline(&loaded.document, &mut loaded.diagnostics);
     idle::tell_of_service(&config.service, &mut loaded.diagnostics);
+    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let is_named = std::env::var_os("HOSTNAME").is_some();
     let service = Arc::new(Service {
         flush: config.service.flush.0,
         json: JsonStyle { escape_unicode: config.service.json_escape_unicode.unwrap_or(true) },
-        hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         config_dir: loaded.main_dir().to_path_buf(),
-        variables: Variables(loaded.variables().into()),
+        variables: parts::variables(loaded.variables(), &hostname, is_named),
+        hostname,
         groups: parts::groups(&config),
         input_memory: Arc::new(holding::input_memory(&config.service)),
         ..Service::default()

@@ -347,7 +347,7 @@ fn built_in(folder: &Path, dry_run: bool, properties: &[(&str, &str)]) -> Built 
 #[test]
 fn a_script_may_lie_beside_the_main_file_and_sees_the_variables_of_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
-    let script = "function cb(tag, ts, r) r.stage = FLB_ENV.STAGE r.path = FLB_ENV.PATH return 2, ts, r end";
+    let script = "function cb(tag, ts, r) r.stage = FLB_ENV.STAGE r.path = FLB_ENV.PATH r.host = FLB_ENV.HOSTNAME return 2, ts, r end";
     std::fs::write(folder.path().join("stage.lua"), script).unwrap();
     let built = built_in(folder.path(), false, &[("script", "stage.lua")]);
     assert_eq!(built.findings, Vec::<String>::new());

@@ -8,7 +8,7 @@ use ikada_options::{Diagnostics, FilterCommon, Options, Property, PropertyBag, S
 use ikada_parse::Parsers;
 use ikada_parse::json::transcode_one;
 use ikada_plugin::registry::{BuildContext, find};
-use ikada_plugin::{Effects, EntryContext, Filter, InstanceId, Kind, Service, Verdict};
+use ikada_plugin::{Effects, EntryContext, Filter, InstanceId, Kind, Service, Variables, Verdict};
 use ikada_record::json::{JsonStyle, write_record};
 use ikada_record::{Fields, Tag, Timestamp, record_at};
 
@@ -97,7 +97,10 @@ pub(crate) fn context(name: &str) -> BuildContext {
     let id = InstanceId { kind: Kind::Filter, plugin: name.into(), name: format!("{name}.0"), alias: None };
     BuildContext {
         id: Arc::new(id),
-        service: Arc::new(Service::default()),
+        service: Arc::new(Service {
+            variables: Variables([("HOSTNAME".to_owned(), "vm".to_owned())].into()),
+            ..Service::default()
+        }),
         tag: None,
         mem_buf_limit: None,
         net: None,

@@ -1,6 +1,6 @@
 //! Filters that stand in no `[FILTER]` section, processors and stream tasks; and groups of servers.
 
-use ikada_plugin::{GroupServer, ServerGroups};
+use ikada_plugin::{GroupServer, ServerGroups, Variables};
 
 use super::*;
 use crate::conditional::{Condition, Conditional};
@@ -19,6 +19,12 @@ pub(super) fn groups(config: &ikada_config::Pipeline) -> ServerGroups {
         Some((name.to_owned(), config.upstream(name)?.nodes.iter().map(server).collect()))
     };
     ServerGroups(Arc::new(named.filter_map(|name| group(&name.value.value)).collect()))
+}
+
+/// The configuration's own variables, and before them `HOSTNAME` where the environment does not name the host.
+pub(super) fn variables(own: &[(String, String)], hostname: &str, is_named: bool) -> Variables {
+    let host = (!is_named).then(|| ("HOSTNAME".to_owned(), hostname.to_owned()));
+    Variables(host.into_iter().chain(own.iter().cloned()).collect())
 }
 
 impl Work<'_> {
@@ -63,4 +69,17 @@ pub(super) fn streams(config: &ikada_config::Pipeline, found: &mut Diagnostics) 
         FilterSlot { id: Arc::new(id), matcher, filter: Box::new(filter), metrics: Arc::default() }
     });
     slots.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_named_where_the_environment_does_not() {
+        let own = [("STAGE".to_owned(), "prod".to_owned())];
+        assert_eq!(*variables(&own, "vm", true).0, own);
+        let host = ("HOSTNAME".to_owned(), "vm".to_owned());
+        assert_eq!(*variables(&own, "vm", false).0, [host, own[0].clone()]);
+    }
 }
