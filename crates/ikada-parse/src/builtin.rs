@@ -143,7 +143,7 @@ const DEFINITIONS: &[Definition] = &[
         "mongodb",
         concat!(
             r"^(?<time>[^ ]*)\s+(?<severity>\w)\s+(?<component>[^ ]+)\s+\[(?<context>[^\]]+)\]\s+",
-            r"(?<message>.*?) *(?<ms>[0-9]+)?(?:ms)?$"
+            r"(?<message>.*?) *(?<ms>[0-9]+)?(?::?ms)?$"
         ),
         kept("time", ISO),
     ),
