@@ -42,9 +42,9 @@ impl Overlay {
         self.alone && OF_THE_IMAGE.iter().any(|folder| path.starts_with(folder))
     }
 
-    /// Whether it is built in, and nothing hides it.
-    fn is_shipped(&self, path: &Path) -> bool {
-        shipped::text(path).is_some() && (self.alone || !DiskFiles.exists(path))
+    /// The text of a file that is built in, unless one on disk hides it.
+    fn shipped(&self, path: &Path) -> Option<&'static str> {
+        shipped::text(path).filter(|_| self.alone || !DiskFiles.exists(path))
     }
 
     /// Adds a file; says whether there was none of this path.
@@ -63,9 +63,11 @@ impl Overlay {
 
 impl Files for Overlay {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        if let (None, Some(text)) = (self.find(path), self.shipped(path)) {
+            return Ok(text.into());
+        }
         match self.find(path) {
             Some(at) => Ok(self.files[at].1.clone()),
-            None if self.is_shipped(path) => Ok(shipped::text(path).unwrap_or_default().into()),
             None if self.is_assumed(path) => {
                 self.assumed.borrow_mut().insert(path.to_owned());
                 Ok(Vec::new())
@@ -77,7 +79,7 @@ impl Files for Overlay {
 
     fn exists(&self, path: &Path) -> bool {
         self.find(path).is_some()
-            || self.is_shipped(path)
+            || self.shipped(path).is_some()
             || self.is_assumed(path)
             || !self.alone && DiskFiles.exists(path)
     }
@@ -89,7 +91,9 @@ impl Files for Overlay {
     fn identity(&self, path: &Path) -> io::Result<(u64, u64)> {
         match self.find(path) {
             Some(at) => Ok((NO_DEVICE, at as u64)),
-            None if self.is_shipped(path) || self.is_assumed(path) => Ok((NO_DEVICE - 1, number_of(path))),
+            None if self.shipped(path).is_some() || self.is_assumed(path) => {
+                Ok((NO_DEVICE - 1, number_of(path)))
+            }
             None if self.alone => Err(io::ErrorKind::NotFound.into()),
             None => DiskFiles.identity(path),
         }

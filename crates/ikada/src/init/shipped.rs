@@ -46,7 +46,53 @@ pub(crate) fn text(path: &Path) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use ikada_config::{MapEnv, load};
+
     use super::*;
+    use crate::assemble::assemble;
+    use crate::init::Overlay;
+    use crate::plugins;
+
+    #[test]
+    fn every_file_of_the_image_loads_but_for_the_plugin_that_is_not_there() {
+        let variables = [
+            "AWS_REGION",
+            "BUCKET",
+            "DELIVERY_STREAM",
+            "ECS_CLUSTER",
+            "ECS_TASK_ARN",
+            "ECS_TASK_DEFINITION",
+            "ES_ENDPOINT",
+            "ES_REGION",
+            "FIREHOSE_REGION",
+            "FLUENT_BIT_METRICS_LOG_GROUP",
+            "FLUENT_BIT_METRICS_LOG_REGION",
+            "HOSTNAME",
+            "INDEX",
+            "KINESIS_REGION",
+            "S3_REGION",
+            "STREAM",
+            "TASK_ID",
+            "TYPE",
+        ];
+        let env = variables.iter().fold(MapEnv::new(), |env, name| env.with(*name, "some"));
+        let env = env.with("PARSER_NAME", "json");
+        let (files, root) = (Overlay::alone(), Path::new("/"));
+        for (path, _) in SHIPPED {
+            let mut loaded = load(Path::new(path), &files, &env, root);
+            loaded.add_named_files(&files, &env, root);
+            assemble(&mut loaded, &plugins::registry(), true);
+            let lines: Vec<_> = loaded.diagnostics.lines(&loaded.sources).collect();
+            let wrong: Vec<_> = lines.iter().filter(|line| line.contains(": error[")).collect();
+            match path.contains("amazon-es") {
+                true => {
+                    assert!(wrong.len() == 1 && wrong[0].contains("error[unsupported-plugin]"), "{wrong:?}")
+                }
+                false => assert!(wrong.is_empty(), "{wrong:?}"),
+            }
+        }
+        assert_eq!(files.assumed(), [""; 0].map(std::path::PathBuf::from));
+    }
 
     #[test]
     fn every_file_in_the_folders_of_the_image_is_shipped() {
